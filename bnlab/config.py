@@ -1,0 +1,336 @@
+"""What a run is: plain frozen dataclasses, their ranges, and the id that follows from them.
+
+YAML chooses, these classes define. Nothing here imports torch or hydra; below the composition step
+(`bnlab.compose`) a configuration is always a `RunConfig`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+import json
+import math
+import typing
+from dataclasses import dataclass, field
+
+from bnlab.cadence import Cadence
+from bnlab.errors import BadInput
+
+NORMS = ("none", "batch", "noisy_batch", "noise")
+MODELS = ("mlp", "convnet", "vgg_a", "vgg_d")
+DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10", "synthetic")
+SCALES = ("smoke", "laptop", "paper")
+INITS = ("truncated_normal", "glorot", "he")
+ACTIVATIONS = ("relu", "sigmoid", "tanh")
+OPTIMIZERS = ("sgd", "adam")
+SCHEDULES = ("constant", "exponential")
+TRACKERS = ("none", "wandb")
+POSITIONS = ("before", "after")
+PIXELS = ("unit", "goerner", "standardized", "binary")
+
+
+def _fail(key: str, value: object, rule: str) -> typing.NoReturn:
+    raise BadInput(f"{key}={value}: {rule}")
+
+
+def _number(key: str, value: float, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
+    """Refuse a value outside [low, high] (or (low, high] when `open_low`), and every NaN and infinity."""
+    finite = isinstance(value, (int, float)) and math.isfinite(value)
+    if not finite or value < low or value > high or (open_low and value == low):
+        upper = "" if math.isinf(high) else f" and at most {high:g}"
+        _fail(key, value, f"must be a finite number {'above' if open_low else 'of at least'} {low:g}{upper}")
+
+
+def _one_of(key: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        _fail(key, value, f"no such choice{nearest(str(value), allowed)}; there are {', '.join(allowed)}")
+
+
+def nearest(word: str, words: typing.Iterable[str]) -> str:
+    """`, did you mean 'x'?` for the closest word, or an empty string when none is close."""
+    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
+    return f", did you mean '{close[0]}'?" if close else ""
+
+
+@dataclass(frozen=True)
+class NoiseConfig:
+    """Santurkar et al. 2018, appendix A.2.1, algorithm 1, with each ambiguity of the text as a switch."""
+
+    shift: float = 0.5  # n_mu: a unit's mean shift is drawn from U(-shift, shift)
+    scale: float = 1.25  # n_sigma: a unit's mean scale is drawn from U(1, scale)
+    shift_spread: float = 0.1  # r_mu: a sample's shift lies within +-r_mu of the unit's
+    scale_spread: float = 0.1  # r_sigma: spread of a sample's scale around the unit's
+    per: str = "unit"  # one draw of (mu_j, sigma_j) per unit, or per layer
+    scale_spread_is: str = "std"  # whether r_sigma is a standard deviation or a variance
+    at_eval: bool = False  # noise in evaluation too
+    place: str = "after_affine"  # after gamma and beta, or between normalising and gamma, beta
+
+    def __post_init__(self) -> None:
+        _number("norm.noise.shift", self.shift, 0)
+        _number("norm.noise.scale", self.scale, 1)
+        _number("norm.noise.shift_spread", self.shift_spread, 0)
+        _number("norm.noise.scale_spread", self.scale_spread, 0)
+        _one_of("norm.noise.per", self.per, ("unit", "layer"))
+        _one_of("norm.noise.scale_spread_is", self.scale_spread_is, ("std", "variance"))
+        _one_of("norm.noise.place", self.place, ("after_affine", "before_affine"))
+
+
+@dataclass(frozen=True)
+class NormConfig:
+    """The normalisation of every hidden layer.
+
+    `momentum` is torch's (weight of the new batch); `warm_up` raises it to 9/(10+n) at update n, which
+    is TensorFlow's moving average with a step count. `offset_init` starts beta (and, where a layer has
+    no normalisation, nothing: see `model.bias_init`).
+    """
+
+    name: str = "none"
+    eps: float = 1e-5
+    momentum: float = 0.1
+    warm_up: bool = False
+    center: bool = True
+    scale: bool = True
+    offset_init: float = 0.0
+    position: str = "before"  # of the activation
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+
+    def __post_init__(self) -> None:
+        _one_of("norm.name", self.name, NORMS)
+        _number("norm.eps", self.eps, 0)
+        _number("norm.momentum", self.momentum, 0, 1)
+        _number("norm.offset_init", self.offset_init, -math.inf)
+        _one_of("norm.position", self.position, POSITIONS)
+
+    @property
+    def uses_batch_statistics(self) -> bool:
+        return self.name in ("batch", "noisy_batch")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    name: str = "digits"
+    pixels: str = "unit"  # unit: /255; goerner: /256; standardized: per-channel mean 0 and std 1; binary: >= 0.5
+    size: int = 0  # images are resized to size x size; 0 keeps their own
+    train_subset: int = 0  # the first so many training images of a fixed shuffle; 0 takes all
+    validation: int = 0  # images held out of training for anything that selects
+    shuffle: str = "every_epoch"  # or once: the same order in every epoch
+    crop: int = 0  # random crops after padding by so many pixels
+    flip: bool = False  # random horizontal flips
+
+    def __post_init__(self) -> None:
+        _one_of("data", self.name, DATASETS)
+        _one_of("data.pixels", self.pixels, PIXELS)
+        _number("data.size", self.size, 0, 512)
+        _number("data.train_subset", self.train_subset, 0)
+        _number("data.validation", self.validation, 0)
+        _one_of("data.shuffle", self.shuffle, ("every_epoch", "once"))
+        _number("data.crop", self.crop, 0, 64)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    name: str = "mlp"
+    widths: tuple[int, ...] = (200, 100, 60, 30)  # hidden layers of the mlp
+    activation: str = "relu"
+    width: float = 1.0  # multiplies the channels of the convolutional nets
+    init: str = "he"
+    init_std: float = 0.1  # of truncated_normal, which is cut at two standard deviations
+    bias_init: float = 0.0  # of hidden biases, where a layer has one
+    output_bias_init: float = 0.0
+    dropout: float = 0.0  # probability of dropping a unit of the last hidden dense layer
+
+    def __post_init__(self) -> None:
+        _one_of("model", self.name, MODELS)
+        if not self.widths or any(w < 1 for w in self.widths):
+            _fail("model.widths", list(self.widths), "every hidden layer needs at least 1 unit")
+        _one_of("model.activation", self.activation, ACTIVATIONS)
+        _number("model.width", self.width, 0, 16, open_low=True)
+        _one_of("model.init", self.init, INITS)
+        _number("model.init_std", self.init_std, 0, open_low=True)
+        _number("model.bias_init", self.bias_init, -math.inf)
+        _number("model.output_bias_init", self.output_bias_init, -math.inf)
+        _number("model.dropout", self.dropout, 0, 0.99)
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """`exponential`: the rate at step t is `lr_floor + lr * exp(-t / decay_steps)` (Goerner's scripts)."""
+
+    name: str = "sgd"
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    lr_floor: float = 0.0
+    decay_steps: float = 1000.0
+
+    def __post_init__(self) -> None:
+        _one_of("optim", self.name, OPTIMIZERS)
+        _number("optim.momentum", self.momentum, 0, 0.9999)
+        _number("optim.weight_decay", self.weight_decay, 0)
+        _one_of("optim.schedule", self.schedule, SCHEDULES)
+        _number("optim.lr_floor", self.lr_floor, 0)
+        _number("optim.decay_steps", self.decay_steps, 0, open_low=True)
+
+
+@dataclass(frozen=True)
+class CurvesConfig:
+    cadence: str = "20it"  # loss and accuracy of the training mini-batch
+    full: str = "500it"  # of the training subset, at most `full_images` of it, and of the test set
+    full_images: int = 10_000
+
+    def __post_init__(self) -> None:
+        Cadence.parse(self.cadence, "probe.curves.cadence")
+        Cadence.parse(self.full, "probe.curves.full")
+        _number("probe.curves.full_images", self.full_images, 1)
+
+
+@dataclass(frozen=True)
+class ActivationsConfig:
+    cadence: str = "100it+@1,2,5,10,20,50"  # bands, percentiles, fractions
+    histograms: str = "log100"
+    layers: tuple[int, ...] = ()  # 1-based normalised layers; empty takes all
+    pooled: bool = True  # also over all chosen layers together, as the panels of Goerner's demos
+    unit: bool = False  # also one fixed unit of each chosen layer, as fig. 2 of Santurkar et al.
+
+    def __post_init__(self) -> None:
+        Cadence.parse(self.cadence, "probe.activations.cadence")
+        Cadence.parse(self.histograms, "probe.activations.histograms")
+        if any(layer < 1 for layer in self.layers):
+            _fail("probe.activations.layers", list(self.layers), "layers are counted from 1")
+
+
+@dataclass(frozen=True)
+class MomentsConfig:
+    cadence: str = "100it"
+    layers: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        Cadence.parse(self.cadence, "probe.moments.cadence")
+        if any(layer < 1 for layer in self.layers):
+            _fail("probe.moments.layers", list(self.layers), "layers are counted from 1")
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    names: tuple[str, ...] = ("curves", "activations", "moments")
+    curves: CurvesConfig = field(default_factory=CurvesConfig)
+    activations: ActivationsConfig = field(default_factory=ActivationsConfig)
+    moments: MomentsConfig = field(default_factory=MomentsConfig)
+
+    def __post_init__(self) -> None:
+        known = tuple(f.name for f in dataclasses.fields(self) if f.name != "names")
+        for name in self.names:
+            _one_of("probe.names", name, known)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training of one variant with one seed. Seed 0 is a seed like any other."""
+
+    experiment: str = ""
+    variant: str = "plain"
+    data: DataConfig = field(default_factory=DataConfig)
+    scale: str = "laptop"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    norm: NormConfig = field(default_factory=NormConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    lr: float = 0.1
+    batch_size: int = 64
+    steps: int = 1000
+    seed: int = 0
+    device: str = "cpu"
+    threads: int = 1
+    tracker: str = "none"
+    checkpoint: str = "1000it"  # when the state is saved for resuming
+
+    def __post_init__(self) -> None:
+        _one_of("scale", self.scale, SCALES)
+        _number("lr", self.lr, 0, open_low=True)
+        _number("batch_size", self.batch_size, 1)
+        _number("steps", self.steps, 1, 10**9)
+        _number("seed", self.seed, 0, 2**32 - 1)
+        _number("threads", self.threads, 1, 1024)
+        _one_of("device", self.device, ("cpu", "cuda", "auto"))
+        _one_of("tracker", self.tracker, TRACKERS)
+        Cadence.parse(self.checkpoint, "checkpoint")
+        if self.batch_size == 1 and self.norm.uses_batch_statistics and self.model.name in ("mlp", "convnet"):
+            _fail("batch_size", 1, "batch normalisation of dense units has no variance over one image; use 2 or more")
+
+
+# Where a run happens and who watches it does not change what it is.
+NOT_IDENTITY = ("seed", "device", "threads", "tracker", "checkpoint")
+
+
+def run_id(config: RunConfig) -> str:
+    """`<hash>-s<seed>`: eight hex digits over every field that differs from its default.
+
+    A field added later with a default that changes nothing leaves all earlier ids as they are.
+    """
+    differing = {k: v for k, v in _different_from_default(config).items() if k.split(".")[0] not in NOT_IDENTITY}
+    text = json.dumps(differing, sort_keys=True)
+    return f"{hashlib.sha256(text.encode()).hexdigest()[:8]}-s{config.seed}"
+
+
+def _different_from_default(config: RunConfig) -> dict[str, object]:
+    default = flatten(RunConfig())
+    return {key: value for key, value in flatten(config).items() if value != default[key]}
+
+
+def flatten(config: object, prefix: str = "") -> dict[str, object]:
+    """Dotted key -> value of every leaf; tuples become lists, as in JSON."""
+    leaves: dict[str, object] = {}
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if dataclasses.is_dataclass(value):
+            leaves.update(flatten(value, f"{prefix}{f.name}."))
+        else:
+            leaves[prefix + f.name] = list(value) if isinstance(value, tuple) else value
+    return leaves
+
+
+def to_dict(config: object) -> dict:
+    """The nested form, ready for JSON."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_dict(values: dict, cls: type = RunConfig, prefix: str = "") -> typing.Any:
+    """Build `cls` from nested plain values; every unknown key and wrong type is named with its dotted key."""
+    types = _field_types(cls)
+    for key in values:
+        if key not in types:
+            raise unknown_key(prefix + str(key))
+    return cls(**{key: _typed(prefix + key, values[key], types[key]) for key in values})
+
+
+@functools.cache
+def _field_types(cls: type) -> dict[str, type]:
+    return typing.get_type_hints(cls)
+
+
+def unknown_key(key: str) -> BadInput:
+    """The error for a key that no part of a configuration has."""
+    known = list(flatten(RunConfig()))
+    return BadInput(f"{key}: no such key{nearest(key, known)}; `bnlab run EXPERIMENT --dry-run` shows a plan with its keys")
+
+
+def _typed(key: str, value: object, wanted: type) -> object:
+    if dataclasses.is_dataclass(wanted):
+        if not isinstance(value, dict):
+            _fail(key, value, "is a group of keys, not a value")
+        return from_dict(value, wanted, prefix=f"{key}.")
+    if typing.get_origin(wanted) is tuple:
+        element = typing.get_args(wanted)[0]
+        if not isinstance(value, (list, tuple)):
+            _fail(key, value, "must be a list, such as [1,2]")
+        return tuple(_typed(key, item, element) for item in value)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not wanted:
+        _fail(key, value, f"must be {_TYPE_NAMES[wanted]}")
+    return value
+
+
+_TYPE_NAMES = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}

@@ -1,0 +1,34 @@
+"""The only code that knows the format of a results folder: the write side and the read side meet here."""
+
+from bnlab.store.files import make_folder, write_aside, write_json
+from bnlab.store.pack import unpack, write_pack
+from bnlab.store.records import BINS, Histogram, Value, quantise, read_lines, scale_counts
+from bnlab.store.runs import Runs, load_runs
+from bnlab.store.status import FINISHED, Status, StoredRun, all_runs, finished, is_owned, owning, read_status, write_status
+from bnlab.store.writer import RunWriter, create_run
+
+__all__ = [
+    "BINS",
+    "FINISHED",
+    "Histogram",
+    "RunWriter",
+    "Runs",
+    "Status",
+    "StoredRun",
+    "Value",
+    "all_runs",
+    "create_run",
+    "finished",
+    "is_owned",
+    "load_runs",
+    "make_folder",
+    "owning",
+    "quantise",
+    "read_lines",
+    "read_status",
+    "scale_counts",
+    "unpack",
+    "write_aside",
+    "write_json",
+    "write_pack",
+]

@@ -1,0 +1,191 @@
+"""The runs of a setting, read back: from their directories or from the pack, never from both."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bnlab import paths
+from bnlab.config import RunConfig, flatten, from_dict
+from bnlab.errors import BadInput, Incomplete, IntegrityError
+from bnlab.store.status import finished, read_status
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a run of a setting lies: `key` is `variant/id`, the same in directories and in packs."""
+
+    variant: str
+    id: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.variant}/{self.id}"
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Finished runs of one setting.
+
+    `table`: a row per run, indexed by `variant/id`; columns are the dotted configuration keys, variant, seed, state
+    (done or diverged), steps_done, diverged_at (NaN where it did not). `metrics`: run, metric, step, value.
+    `distributions`: run, metric, step, lo, hi, counts (array of 64).
+    """
+
+    experiment: str
+    data: str
+    scale: str
+    source: str
+    planned: int
+    table: "pd.DataFrame"
+    metrics: "pd.DataFrame"
+    distributions: "pd.DataFrame"
+
+    @property
+    def n(self) -> int:
+        return len(self.table)
+
+    def select(self, **where: object) -> "Runs":
+        """The runs whose columns have these values; a list admits any of its values."""
+        kept = self.table
+        for key, value in where.items():
+            if key not in kept.columns:
+                raise KeyError(f"{key}: no such column of a run")
+            kept = kept[kept[key].isin(value)] if isinstance(value, (list, tuple)) else kept[kept[key] == value]
+        return dataclasses.replace(
+            self,
+            table=kept,
+            metrics=self.metrics[self.metrics["run"].isin(kept.index)],
+            distributions=self.distributions[self.distributions["run"].isin(kept.index)],
+        )
+
+    def series(self, metric: str) -> "pd.DataFrame":
+        """Index step, a column per seed in rising order; NaN where a run has no record, as after it diverged.
+
+        Errors: ValueError when two of the runs share a seed, that is when the selection mixes configurations.
+        """
+        if self.table["seed"].duplicated().any():
+            raise ValueError(f"{metric}: several selected runs share a seed; select one configuration first")
+        rows = self.metrics[self.metrics["metric"] == metric]
+        seeds = rows["run"].map(self.table["seed"])
+        wide = rows.assign(seed=seeds).pivot(index="step", columns="seed", values="value")
+        return wide.reindex(columns=sorted(self.table["seed"]))
+
+    def histograms(self, metric: str) -> "pd.DataFrame":
+        """The rows of `distributions` with this metric, with the seed of each, by seed and step."""
+        rows = self.distributions[self.distributions["metric"] == metric]
+        return rows.assign(seed=rows["run"].map(self.table["seed"])).sort_values(["seed", "step"])
+
+
+def load_runs(setting: Path, experiment: str, planned: Iterable[RunConfig], ids: Iterable[str], source: str = "auto") -> Runs:
+    """Read the finished runs of a plan: their directories if any is finished, else the pack.
+
+    `source` = "runs" or "pack" insists on one. Errors: Incomplete when there is nothing to read, IntegrityError.
+    """
+    addresses = [Address(config.variant, run_id) for config, run_id in zip(planned, ids)]
+    if source not in ("auto", "runs", "pack"):
+        raise BadInput(f"--from {source}: no such source; there are runs and pack")
+    present = [a for a in addresses if finished(paths.run_dir(setting, a.variant, a.id))] if source != "pack" else []
+    if present:
+        return _assemble(setting, experiment, "runs", len(addresses), *_read_directories(setting, present))
+    if source != "runs" and paths.pack_index(paths.pack_dir(setting)).exists():
+        return _assemble(setting, experiment, "pack", len(addresses), *_read_pack(setting, addresses))
+    data, _, scale = setting.name.rpartition("-")
+    raise Incomplete(f"{setting}: no finished run; type `bnlab run {experiment} data={data} scale={scale}` first")
+
+
+def read_index(pack: Path) -> list[dict]:
+    """The entries of a pack's index, each with variant, id, overrides, config and status."""
+    try:
+        return json.loads(paths.pack_index(pack).read_text())["runs"]
+    except (ValueError, KeyError) as error:
+        raise IntegrityError(f"{paths.pack_index(pack)}: cannot be read ({error}); restore it from git") from error
+
+
+def index_entry(setting: Path, address: Address) -> dict:
+    """What a pack keeps of a run besides its measurements."""
+    run = paths.run_dir(setting, address.variant, address.id)
+    stored = json.loads(paths.config_json(run).read_text())
+    status = dataclasses.asdict(read_status(run))
+    return {"variant": address.variant, "id": address.id, **{k: stored[k] for k in ("overrides", "config")}, "status": status}
+
+
+def _read_directories(setting: Path, present: list[Address]) -> tuple[list[dict], "pa.Table", "pa.Table"]:
+    entries = [index_entry(setting, a) for a in present]
+    return entries, gather(setting, present, paths.metrics_parquet), gather(setting, present, paths.distributions_parquet)
+
+
+def gather(setting: Path, present: list[Address], file_of) -> "pa.Table":
+    """One table of the same file of several runs, in the order given, with the run's key as first column."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = []
+    for address in present:
+        path = file_of(paths.run_dir(setting, address.variant, address.id))
+        try:
+            table = pq.read_table(path, partitioning=None)
+        except (OSError, pa.ArrowException) as error:
+            raise IntegrityError(f"{path}: cannot be read ({type(error).__name__}); delete its folder and run again") from error
+        tables.append(table.add_column(0, "run", pa.array([address.key] * len(table), pa.string())))
+    return pa.concat_tables(tables)
+
+
+def _read_pack(setting: Path, addresses: list[Address]) -> tuple[list[dict], "pa.Table", "pa.Table"]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    pack = paths.pack_dir(setting)
+    wanted = {a.key: position for position, a in enumerate(addresses)}
+    entries = [e for e in read_index(pack) if f"{e['variant']}/{e['id']}" in wanted]
+    entries.sort(key=lambda e: wanted[f"{e['variant']}/{e['id']}"])
+    tables = []
+    for path in (paths.metrics_parquet(pack), paths.distributions_parquet(pack)):
+        try:
+            table = pq.read_table(path, partitioning=None)
+        except (OSError, pa.ArrowException) as error:
+            raise IntegrityError(f"{path}: cannot be read ({type(error).__name__}); restore it from git") from error
+        tables.append(table.filter(pc.is_in(table["run"], pa.array(list(wanted)))))
+    return entries, *tables
+
+
+def _assemble(setting: Path, experiment: str, source: str, planned: int, entries, metrics, distributions) -> Runs:
+    data, _, scale = setting.name.rpartition("-")
+    table = _table(entries)
+    return Runs(experiment, data, scale, source, planned, table, _frame(metrics, table), _frame(distributions, table))
+
+
+def _table(entries: list[dict]) -> "pd.DataFrame":
+    import pandas as pd
+
+    rows = []
+    for entry in entries:
+        status = entry["status"]
+        rows.append(
+            {
+                **flatten(from_dict(entry["config"])),
+                "run": f"{entry['variant']}/{entry['id']}",
+                "state": status["state"],
+                "steps_done": status["step"],
+                "diverged_at": float("nan") if status["diverged_at"] is None else float(status["diverged_at"]),
+                "seconds": status["seconds"],
+            }
+        )
+    return pd.DataFrame(rows).set_index("run")
+
+
+def _frame(table: "pa.Table", order: "pd.DataFrame") -> "pd.DataFrame":
+    """As a data frame in the order of the plan, so that a picture does not depend on where its numbers lay."""
+    frame = table.to_pandas()
+    rank = {key: position for position, key in enumerate(order.index)}
+    frame["value_order"] = frame["run"].map(rank)
+    return frame.sort_values(["value_order", "metric", "step"], kind="stable", ignore_index=True).drop(columns="value_order")

@@ -1,0 +1,67 @@
+"""Writing a run directory while its run trains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bnlab import paths
+from bnlab.config import RunConfig, from_dict, to_dict
+from bnlab.errors import BnlabError, IntegrityError
+from bnlab.store.files import disk_fault, make_folder, write_aside, write_json
+from bnlab.store.records import Value, read_lines, to_line, write_columns
+
+
+def create_run(run: Path, config: RunConfig, run_id: str, overrides: dict) -> None:
+    """Make the directory with its configuration, or check that the one stored there is the same.
+
+    The stored configuration is completed with today's defaults first, so a field added since then does not count.
+    Errors: IntegrityError when the address holds a different configuration, EnvironmentFault.
+    """
+    make_folder(run)
+    path = paths.config_json(run)
+    if path.exists() and _stored_config(path) != _comparable(config):
+        raise IntegrityError(f"{run}: holds another configuration under the same id; move that folder away and run again")
+    write_json(path, {"id": run_id, "overrides": overrides, "config": to_dict(config)})
+
+
+def _stored_config(path: Path) -> dict | None:
+    try:
+        return _comparable(from_dict(json.loads(path.read_text())["config"]))
+    except (ValueError, KeyError, BnlabError):
+        return None
+
+
+def _comparable(config: RunConfig) -> dict:
+    """The configuration without what does not change the run: where it runs and who watches."""
+    values = to_dict(config)
+    for key in ("device", "threads", "tracker", "checkpoint"):
+        del values[key]
+    return values
+
+
+class RunWriter:
+    """The measurements of one run: appended line by line, turned into columns at the end."""
+
+    def __init__(self, run: Path, resume_at: int = 0) -> None:
+        """Continue after the rows of steps before `resume_at`; later rows belong to lost work and are replaced."""
+        self._run = run
+        path = paths.metrics_jsonl(run)
+        kept = [r for r in read_lines(path) if r["step"] < resume_at]
+        write_aside(path, "".join(json.dumps(r) + "\n" for r in kept).encode())
+        self._file = open(path, "a", buffering=1)
+
+    def record(self, step: int, values: dict[str, Value]) -> None:
+        try:
+            self._file.write(to_line(step, values))
+        except OSError as error:
+            raise disk_fault(error, paths.metrics_jsonl(self._run)) from error
+
+    def finish(self) -> None:
+        """Write the parquet files of the whole run; the lines stay until both are in place."""
+        self._file.close()
+        path = paths.metrics_jsonl(self._run)
+        write_columns(read_lines(path), paths.metrics_parquet(self._run), paths.distributions_parquet(self._run))
+
+    def close(self) -> None:
+        self._file.close()
