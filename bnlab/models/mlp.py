@@ -1,0 +1,17 @@
+"""Dense nets of any widths, such as Goerner's 784-200-100-60-30-10."""
+
+from __future__ import annotations
+
+import math
+
+from bnlab.models.net import Net
+from bnlab.models.recipe import Recipe
+
+
+def mlp(recipe: Recipe, input_shape: tuple[int, int, int], classes: int) -> Net:
+    """Hidden layers of `model.widths` units; dropout on the last of them."""
+    widths = recipe.model.widths
+    inputs = (math.prod(input_shape), *widths[:-1])
+    finishes = (*[None] * (len(widths) - 1), recipe.dropout())
+    blocks = [recipe.dense(*sizes) for sizes in zip(inputs, widths, finishes, strict=True)]
+    return Net(blocks, recipe.output(widths[-1], classes))
