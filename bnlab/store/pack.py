@@ -7,18 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bnlab import paths
-from bnlab.config import RunConfig
 from bnlab.errors import Incomplete
 from bnlab.store.files import make_folder, write_aside, write_json
 from bnlab.store.records import parquet_bytes
-from bnlab.store.runs import Address, gather, index_entry, read_index
+from bnlab.store.runs import Planned, addresses_of, gather, index_entry, read_index
 from bnlab.store.status import finished
 
 
-def write_pack(setting: Path, planned: Iterable[RunConfig], ids: Iterable[str]) -> Path:
+def write_pack(setting: Path, planned: Iterable[Planned]) -> Path:
     """Join the finished runs of a plan into `pack/`; the index is written last. Errors: Incomplete, IntegrityError."""
-    addresses = [Address(config.variant, run_id) for config, run_id in zip(planned, ids)]
-    present = [a for a in addresses if finished(paths.run_dir(setting, a.variant, a.id))]
+    present = [a for a in addresses_of(planned) if finished(paths.run_dir(setting, a.variant, a.id))]
     if not present:
         raise Incomplete(f"{setting}: no finished run to pack; run the experiment first")
     pack = paths.pack_dir(setting)

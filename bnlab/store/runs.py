@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from bnlab import paths
 from bnlab.config import RunConfig, flatten, from_dict
@@ -17,6 +17,16 @@ from bnlab.store.status import finished, read_status
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+
+class Planned(Protocol):
+    """What the store needs to know of a planned run."""
+
+    @property
+    def config(self) -> RunConfig: ...
+
+    @property
+    def id(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -85,21 +95,25 @@ class Runs:
         return rows.assign(seed=rows["run"].map(self.table["seed"])).sort_values(["seed", "step"])
 
 
-def load_runs(setting: Path, experiment: str, planned: Iterable[RunConfig], ids: Iterable[str], source: str = "auto") -> Runs:
+def addresses_of(planned: Iterable[Planned]) -> list[Address]:
+    return [Address(run.config.variant, run.id) for run in planned]
+
+
+def load_runs(setting: Path, planned: Iterable[Planned], source: str = "auto") -> Runs:
     """Read the finished runs of a plan: their directories if any is finished, else the pack.
 
     `source` = "runs" or "pack" insists on one. Errors: Incomplete when there is nothing to read, IntegrityError.
     """
-    addresses = [Address(config.variant, run_id) for config, run_id in zip(planned, ids)]
+    addresses = addresses_of(planned)
     if source not in ("auto", "runs", "pack"):
         raise BadInput(f"--from {source}: no such source; there are runs and pack")
     present = [a for a in addresses if finished(paths.run_dir(setting, a.variant, a.id))] if source != "pack" else []
     if present:
-        return _assemble(setting, experiment, "runs", len(addresses), *_read_directories(setting, present))
+        return _assemble(setting, "runs", len(addresses), *_read_directories(setting, present))
     if source != "runs" and paths.pack_index(paths.pack_dir(setting)).exists():
-        return _assemble(setting, experiment, "pack", len(addresses), *_read_pack(setting, addresses))
+        return _assemble(setting, "pack", len(addresses), *_read_pack(setting, addresses))
     data, _, scale = setting.name.rpartition("-")
-    raise Incomplete(f"{setting}: no finished run; type `bnlab run {experiment} data={data} scale={scale}` first")
+    raise Incomplete(f"{setting}: no finished run; type `bnlab run {setting.parent.name} data={data} scale={scale}` first")
 
 
 def read_index(pack: Path) -> list[dict]:
@@ -158,10 +172,10 @@ def _read_pack(setting: Path, addresses: list[Address]) -> tuple[list[dict], "pa
     return entries, *tables
 
 
-def _assemble(setting: Path, experiment: str, source: str, planned: int, entries, metrics, distributions) -> Runs:
+def _assemble(setting: Path, source: str, planned: int, entries, metrics, distributions) -> Runs:
     data, _, scale = setting.name.rpartition("-")
     table = _table(entries)
-    return Runs(experiment, data, scale, source, planned, table, _frame(metrics, table), _frame(distributions, table))
+    return Runs(setting.parent.name, data, scale, source, planned, table, _frame(metrics, table), _frame(distributions, table))
 
 
 def _table(entries: list[dict]) -> "pd.DataFrame":

@@ -1,0 +1,166 @@
+"""From YAML files and `key=value` words to plain values: the one place that uses Hydra."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from bnlab.assets import configs_dir
+from bnlab.config import RunConfig, flatten, from_dict, nearest, unknown_key
+from bnlab.errors import BadInput
+
+GROUPS = ("data", "scale", "model", "optim", "variant")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A data set and scale an experiment is run at; `minutes` is for two cores, 0 where it was not measured."""
+
+    data: str
+    scale: str
+    minutes: float
+    base: str
+    sweeps: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.data}-{self.scale}"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What an experiment's YAML says of it."""
+
+    name: str
+    question: str
+    source: str
+    claims: tuple[str, ...]
+    settings: dict[str, Setting]
+
+    def setting(self, data: str, scale: str) -> Setting:
+        """Errors: BadInput when the experiment has no plan for this data set and scale."""
+        if f"{data}-{scale}" not in self.settings:
+            known = [f"data={s.data} scale={s.scale}" for s in self.settings.values()]
+            raise BadInput(f"{self.name} has no plan for data={data} scale={scale}; there are: {'; '.join(known)}")
+        return self.settings[f"{data}-{scale}"]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One word of the command line or of a plan: a key and the values it takes."""
+
+    key: str
+    values: tuple[object, ...]
+
+
+def experiment_names() -> list[str]:
+    return sorted(path.stem for path in (configs_dir() / "experiment").glob("*.yaml"))
+
+
+@functools.cache
+def card(name: str) -> Card:
+    """Errors: BadInput with the nearest name when there is no such experiment."""
+    if name not in experiment_names():
+        raise BadInput(f"{name}: no such experiment{nearest(name, experiment_names())}; `bnlab list` shows all")
+    import yaml
+
+    content = yaml.safe_load((configs_dir() / "experiment" / f"{name}.yaml").read_text())
+    settings = {key: _setting(key, value) for key, value in content["settings"].items()}
+    return Card(name, content["question"], content["source"], tuple(content["claims"]), settings)
+
+
+def _setting(key: str, value: dict) -> Setting:
+    data, _, scale = key.rpartition("-")
+    sweeps = tuple(" ".join(sweep.split()) for sweep in value["sweeps"])
+    return Setting(data, scale, float(value.get("minutes", 0)), " ".join(value.get("base", "").split()), sweeps)
+
+
+def parse_axes(words: list[str]) -> list[Axis]:
+    """Hydra's override grammar (`lr=0.1,0.2`, `seed=range(5)`, lists, quotes), each word as an axis.
+
+    Errors: BadInput, naming the word.
+    """
+    return [_axis(word) for word in words]
+
+
+@functools.cache
+def _parser():
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create()
+
+
+def _axis(word: str) -> Axis:
+    from hydra.core.override_parser.types import IntervalSweep, OverrideType
+    from hydra.errors import HydraException
+
+    if "=" not in word:
+        raise BadInput(f"{word}: not a key=value word; write for example lr=0.1 or seed=range(5)")
+    try:
+        override = _parser().parse_override(word)
+        if override.type is OverrideType.DEL or override.package is not None:
+            raise BadInput(f"{word}: keys can be set, not deleted or moved; write key=value")
+        key = override.key_or_group
+        if isinstance(override.value(), IntervalSweep):
+            raise BadInput(f"{word}: an interval has no finite list of values; write {key}=0.1,0.2 or {key}=range(5)")
+        if not override.is_sweep_override():
+            return Axis(key, (_plain(override.value()),))
+        texts = list(override.sweep_string_iterator())
+        return Axis(key, tuple(_plain(_parser().parse_override(f"{key}={text}").value()) for text in texts))
+    except HydraException as error:
+        reason = str(error).splitlines()[0][:120]
+        raise BadInput(f"{word}: cannot be read ({reason}); put quotes around values with special characters") from error
+
+
+def _plain(value: object) -> object:
+    from hydra.core.override_parser.types import QuotedString
+
+    if isinstance(value, QuotedString):
+        return value.text
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return value
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (configs_dir() / group).glob("*.yaml"))
+
+
+def check_key(key: str) -> None:
+    """Errors: BadInput when no configuration has this key."""
+    if key not in GROUPS and key not in _known_keys():
+        raise unknown_key(key)
+
+
+@functools.cache
+def _known_keys() -> frozenset[str]:
+    return frozenset(flatten(RunConfig()))
+
+
+def build(choices: dict[str, object], values: dict[str, object]) -> RunConfig:
+    """The run that these group choices and dotted values make. Errors: BadInput, naming the key."""
+    nested = copy.deepcopy(_composed(tuple(sorted((g, str(c)) for g, c in choices.items()))))
+    for key, value in values.items():
+        *parents, leaf = key.split(".")
+        place = nested
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[leaf] = value
+    return from_dict(nested)
+
+
+@functools.cache
+def _composed(choices: tuple[tuple[str, str], ...]) -> dict:
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    for group, choice in choices:
+        if choice not in options(group):
+            known = ", ".join(options(group))
+            raise BadInput(f"{group}={choice}: no such choice{nearest(choice, options(group))}; there are {known}")
+    with initialize_config_dir(version_base=None, config_dir=str(Path(configs_dir()).resolve())):
+        return OmegaConf.to_container(compose("base", overrides=[f"{g}={c}" for g, c in choices]), resolve=True)

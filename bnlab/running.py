@@ -1,0 +1,201 @@
+"""One run, from its configuration to its finished directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import signal
+import subprocess
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bnlab import __version__, data, paths
+from bnlab.cadence import Cadence
+from bnlab.config import RunConfig, to_dict
+from bnlab.errors import BnlabError, EnvironmentFault
+from bnlab.store import FINISHED, RunWriter, Status, create_run, owning, read_status, write_status
+from bnlab.trackers import Handle
+from bnlab.trackers import start as start_tracker
+from bnlab.training import checkpoint
+from bnlab.training.loop import Outcome, train
+from bnlab.training.state import TrainingState
+
+SECONDS_BETWEEN_REPORTS = 1.0
+SIGNAL_STATES = {signal.SIGTERM: "preempted", signal.SIGINT: "interrupted"}
+
+
+def run_one(config: RunConfig, directory: Path, overrides: dict, rerun: bool = False) -> str:
+    """Train in this process until the run is finished or told to stop; returns its state.
+
+    A finished run is left as it is unless `rerun`; an interrupted one goes on from its checkpoint. `busy` means that
+    another live process owns the directory. SIGTERM and SIGINT save the state at the next step boundary. An exception
+    leaves the status `failed`, its traceback in run.log, and is raised again.
+    """
+    create_run(directory, config, directory.name, overrides)
+    with owning(directory) as mine:
+        if not mine:
+            return "busy"
+        before = read_status(directory)
+        if before and before.state in FINISHED and not rerun:
+            return before.state
+        if rerun:
+            _forget(directory)
+        attempts = 1 + (before.attempts if before else 0)
+        try:
+            return _train(config, directory, attempts, 0.0 if rerun or not before else before.seconds)
+        except Exception as error:
+            _mark_failed(config, directory, attempts, error)
+            raise
+
+
+def _train(config: RunConfig, directory: Path, attempts: int, seconds_before: float) -> str:
+    torch.set_num_threads(config.threads)
+    device = _device(config.device)
+    image_sets = data.load(config.data, device)
+    run = TrainingState(config, image_sets, device)
+    environment = describe_environment(config, device) | {"data": image_sets.fingerprint}
+    notes = _resume(run, directory, environment)
+    report = Report(directory, run, attempts, seconds_before, environment, notes)
+    writer = RunWriter(directory, resume_at=run.step)
+    tracker = start_tracker(config.tracker, directory, to_dict(config))
+    try:
+        outcome = train(run, writer.record, report.between_steps)
+        return _close(run, directory, writer, report, outcome)
+    finally:
+        writer.close()
+        _end_tracker(tracker, directory)
+
+
+def _close(run: TrainingState, directory: Path, writer: RunWriter, report: "Report", outcome: Outcome) -> str:
+    if outcome.state == "stopped":
+        checkpoint.save(directory, run.state_dict())
+        report.write(SIGNAL_STATES[report.signal])
+        return SIGNAL_STATES[report.signal]
+    writer.finish()
+    report.write(outcome.state, diverged_at=outcome.diverged_at, weights_sha256=run.weights_sha256())
+    checkpoint.remove(directory)
+    return outcome.state
+
+
+def _end_tracker(tracker: Handle | None, directory: Path) -> None:
+    """A tracker that failed costs one line in the run's status, and nothing else."""
+    warning = tracker.finish() if tracker is not None else None
+    status = read_status(directory)
+    if warning and status:
+        write_status(directory, dataclasses.replace(status, notes=(*status.notes, warning)))
+
+
+class Report:
+    """Tells the run's directory how far it is, saves checkpoints when due, and listens for a signal to stop."""
+
+    def __init__(self, directory: Path, run: TrainingState, attempts: int, seconds: float, environment: dict, notes) -> None:
+        self._directory, self._run, self._attempts = directory, run, attempts
+        self._environment, self._notes = environment, notes
+        self._started = time.monotonic() - seconds
+        self._written = float("-inf")
+        cadence = Cadence.parse(run.config.checkpoint)
+        self._checkpoints = cadence.steps(run.config.steps, run.batches.steps_per_epoch) - {0, run.step}
+        self.signal: int | None = None
+        for number in SIGNAL_STATES:
+            signal.signal(number, self._note_signal)
+
+    def _note_signal(self, number: int, frame: object) -> None:
+        self.signal = number
+
+    def between_steps(self) -> bool:
+        """Save and report what is due; True when a signal asked the run to stop."""
+        if self._run.step in self._checkpoints:
+            checkpoint.save(self._directory, self._run.state_dict())
+        if time.monotonic() - self._written > SECONDS_BETWEEN_REPORTS:
+            self.write("running")
+        return self.signal is not None
+
+    def write(self, state: str, diverged_at: int | None = None, weights_sha256: str = "") -> None:
+        self._written = time.monotonic()
+        write_status(
+            self._directory,
+            Status(
+                state=state,
+                step=self._run.step,
+                steps=self._run.config.steps,
+                seconds=round(self._written - self._started, 2),
+                attempts=self._attempts,
+                diverged_at=diverged_at,
+                environment=self._environment,
+                notes=tuple(self._notes),
+                weights_sha256=weights_sha256,
+            ),
+        )
+
+
+def _resume(run: TrainingState, directory: Path, environment: dict) -> list[str]:
+    """Take up the newest checkpoint, if there is one; returns what the run's status should say of it."""
+    state, damaged = checkpoint.load(directory)
+    notes = [damaged] if damaged else []
+    before = read_status(directory)
+    if state is None:
+        return notes
+    run.load_state_dict(state)
+    notes.append(f"resumed at step {run.step}")
+    for key in ("torch", "device", "threads"):
+        if before and before.environment.get(key) != environment[key]:
+            notes.append(f"{key} was {before.environment.get(key)}, is now {environment[key]}: bits may differ")
+    return [*(before.notes if before else ()), *notes]
+
+
+def _forget(directory: Path) -> None:
+    checkpoint.remove(directory)
+    for path in (paths.metrics_jsonl, paths.metrics_parquet, paths.distributions_parquet, paths.status_json):
+        path(directory).unlink(missing_ok=True)
+
+
+def _mark_failed(config: RunConfig, directory: Path, attempts: int, error: Exception) -> None:
+    line = str(error) if isinstance(error, BnlabError) else f"{type(error).__name__}: {error}".splitlines()[0]
+    before = read_status(directory)
+    step, seconds = (before.step, before.seconds) if before else (0, 0.0)
+    status = Status("failed", step, config.steps, seconds, attempts, error=line[:200])
+    write_status(directory, dataclasses.replace(status, environment=before.environment if before else {}))
+    paths.run_log(directory).write_text(traceback.format_exc())
+
+
+def _device(wanted: str) -> str:
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise EnvironmentFault("device=cuda: torch sees no CUDA device here; use device=cpu or device=auto")
+    return wanted
+
+
+def describe_environment(config: RunConfig, device: str) -> dict:
+    """Versions, machine and source state that a run's bits may depend on."""
+    commit, dirty = _source_state()
+    return {
+        "bnlab": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "threads": config.threads,
+        "commit": commit,
+        "dirty": dirty,
+    }
+
+
+def _source_state() -> tuple[str, bool]:
+    """The commit of the checkout that bnlab runs from, and whether its code differs from it; empty outside one."""
+    source = Path(__file__).resolve().parent
+    git = ["git", "-C", str(source)]
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, env=environment)
+        code = [".", "../configs", "../experiments"]
+        dirty = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *code], capture_output=True, timeout=10, env=environment)
+    except (OSError, subprocess.TimeoutExpired):
+        return "", False
+    return head.stdout.strip(), dirty.returncode == 1

@@ -1,0 +1,162 @@
+"""Which runs an experiment needs in a setting, and which of them a command asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from dataclasses import dataclass
+
+from bnlab.compose import GROUPS, Axis, Setting, build, card, check_key, parse_axes
+from bnlab.config import RunConfig, flatten, run_id
+from bnlab.errors import BadInput
+
+# Keys that every listing shows in columns of their own.
+NOT_OVERRIDES = ("variant", "seed", "data", "scale")
+DEFAULT_DATA, DEFAULT_SCALE = "digits", "laptop"
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """`overrides` are the axes, besides variant and seed, in which it differs from other runs of its plan."""
+
+    config: RunConfig
+    id: str
+    overrides: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`runs` is what a command asks for, `complete` what the figures and claims of the setting read."""
+
+    experiment: str
+    data: str
+    scale: str
+    runs: tuple[PlannedRun, ...]
+    complete: tuple[PlannedRun, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Runs that differ only in their seed: the group choices and dotted values they are built from."""
+
+    choices: dict[str, object]
+    values: dict[str, object]
+    seeds: tuple[int, ...]
+    named: tuple[str, ...]  # keys that a sweep or the command line gives
+
+
+def make_plan(experiment: str, words: list[str]) -> Plan:
+    """The runs of `experiment` for `key=value` words in Hydra's grammar.
+
+    `data=` and `scale=` choose the setting. Any other key whose values all occur in the setting's plan narrows it;
+    other values override, that is they are put into every run. Errors: BadInput, before anything is created.
+    """
+    axes = parse_axes(words)
+    for axis in axes:
+        check_key(axis.key)
+    data, scale = (_single(axes, key, default) for key, default in (("data", DEFAULT_DATA), ("scale", DEFAULT_SCALE)))
+    setting = card(experiment).setting(data, scale)
+    recipes = [r for sweep in setting.sweeps for r in _recipes(experiment, setting, sweep)]
+    varying = _varying(recipes)
+    complete = _planned(recipes, varying)
+    asked = recipes
+    for axis in _merged(a for a in axes if a.key not in ("data", "scale")):
+        asked = _apply(asked, axis)
+        varying |= {axis.key} - set(NOT_OVERRIDES)
+    if not asked:
+        raise BadInput(f"{' '.join(words)}: no run of the plan has all of these; `bnlab run {experiment} --dry-run` shows it")
+    return Plan(experiment, data, scale, complete if asked is recipes else _planned(asked, varying), complete)
+
+
+def setting_plan(experiment: str, setting: Setting) -> Plan:
+    return make_plan(experiment, [f"data={setting.data}", f"scale={setting.scale}"])
+
+
+def count_runs(setting: Setting) -> int:
+    """How many runs the sweeps of a setting name, without composing any."""
+    return sum(math.prod(len(a.values) for a in parse_axes(sweep.split())) for sweep in setting.sweeps)
+
+
+def _single(axes: list[Axis], key: str, default: str) -> str:
+    given = [value for axis in axes if axis.key == key for value in axis.values]
+    if len(given) > 1:
+        raise BadInput(f"{key}={','.join(map(str, given))}: one command runs one setting; give one {key} at a time")
+    return str(given[0]) if given else default
+
+
+def _recipes(experiment: str, setting: Setting, sweep: str) -> list[Recipe]:
+    base = {axis.key: axis.values[0] for axis in parse_axes(setting.base.split())}
+    axes = parse_axes(sweep.split())
+    for key in (*base, *(axis.key for axis in axes)):
+        check_key(key)
+    seeds = next((axis.values for axis in axes if axis.key == "seed"), (0,))
+    rest = [axis for axis in axes if axis.key != "seed"]
+    recipes = []
+    for combination in itertools.product(*(axis.values for axis in rest)):
+        assigned = {**base, "data": setting.data, "scale": setting.scale, **dict(zip((a.key for a in rest), combination))}
+        choices = {k: v for k, v in assigned.items() if k in GROUPS}
+        values = {"experiment": experiment, **{k: v for k, v in assigned.items() if k not in GROUPS}}
+        recipes.append(Recipe(choices, values, seeds, tuple(a.key for a in rest)))
+    return recipes
+
+
+def _varying(recipes: list[Recipe]) -> set[str]:
+    """The sweep keys that do not have the same value in all runs."""
+    named = {key for recipe in recipes for key in recipe.named} - set(NOT_OVERRIDES)
+    return {key for key in named if len({repr(_value(recipe, key)) for recipe in recipes}) > 1}
+
+
+def _value(recipe: Recipe, key: str) -> object:
+    if key in GROUPS:
+        return recipe.choices.get(key)
+    if key in recipe.values:
+        return recipe.values[key]
+    return flatten(build(recipe.choices, {}))[key]
+
+
+def _merged(axes) -> list[Axis]:
+    """One axis per key: the last word of the command line wins."""
+    return list({axis.key: axis for axis in axes}.values())
+
+
+def _apply(recipes: list[Recipe], axis: Axis) -> list[Recipe]:
+    if axis.key == "seed":
+        return _apply_seeds(recipes, tuple(dict.fromkeys(axis.values)))
+    planned = [_value(recipe, axis.key) for recipe in recipes]
+    if all(value in planned for value in axis.values):
+        return [recipe for recipe, value in zip(recipes, planned) if value in axis.values]
+    return [_assign(recipe, axis.key, value) for value in axis.values for recipe in recipes]
+
+
+def _apply_seeds(recipes: list[Recipe], seeds: tuple) -> list[Recipe]:
+    if not all(any(seed in recipe.seeds for recipe in recipes) for seed in seeds):
+        return [dataclasses.replace(recipe, seeds=seeds) for recipe in recipes]
+    kept = [dataclasses.replace(r, seeds=tuple(s for s in seeds if s in r.seeds)) for r in recipes]
+    return [recipe for recipe in kept if recipe.seeds]
+
+
+def _assign(recipe: Recipe, key: str, value: object) -> Recipe:
+    if key in GROUPS:
+        return dataclasses.replace(recipe, choices={**recipe.choices, key: value})
+    return dataclasses.replace(recipe, values={**recipe.values, key: value})
+
+
+def _planned(recipes: list[Recipe], varying: set[str]) -> tuple[PlannedRun, ...]:
+    """Every run once, in the order of the sweeps."""
+    runs: dict[tuple[str, str], PlannedRun] = {}
+    for recipe in recipes:
+        first = build(recipe.choices, {**recipe.values, "seed": recipe.seeds[0]})
+        stem = run_id(first).rpartition("-s")[0]
+        leaves = flatten(first)
+        overrides = {k: recipe.choices[k] if k in GROUPS else leaves[k] for k in sorted(varying)}
+        for seed in recipe.seeds:
+            config = first if seed == first.seed else dataclasses.replace(first, seed=_whole(seed))
+            runs.setdefault((config.variant, f"{stem}-s{seed}"), PlannedRun(config, f"{stem}-s{seed}", overrides))
+    return tuple(runs.values())
+
+
+def _whole(seed: object) -> int:
+    if type(seed) is not int:
+        raise BadInput(f"seed={seed}: must be a whole number")
+    return seed

@@ -1,0 +1,77 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from bnlab.probes import Moment, measuring, tapping, undisturbed, wanted_taps
+from bnlab.store import Value
+from bnlab.training.optim import learning_rate, set_learning_rate
+from bnlab.training.state import TrainingState
+
+Record = Callable[[int, dict[str, Value]], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`state` is done, diverged or stopped; a divergence is a result, found at the step `diverged_at`."""
+
+    state: str
+    diverged_at: int | None = None
+
+
+def train(run: TrainingState, record: Record, between_steps: Callable[[], bool]) -> Outcome:
+    """Take the run from where it is to its last step, measuring on the way.
+
+    `record(step, values)` gets what the probes saw after `step` updates. `between_steps()` is called before every step;
+    True stops the run there, so that it can be saved.
+    """
+    while run.step < run.config.steps:
+        if between_steps():
+            return Outcome("stopped")
+        due = run.due()
+        x, y = run.batches.next()
+        with tapping(run.net, wanted_taps(due, run.config)) as tapped:
+            logits = run.net(x)
+        loss = cross_entropy(logits, y)
+        if not torch.isfinite(loss) or (due and not _buffers_are_finite(run.net)):
+            return Outcome("diverged", diverged_at=run.step)
+        run.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        set_learning_rate(run.optimizer, learning_rate(run.config, run.step))
+        if due:
+            moment = Moment(run.step, run.net, x, y, logits.detach(), loss.detach(), tapped, run.data, run.config)
+            with measuring(due, moment, run.recorders, run.streams.by_name().values()) as values:
+                run.optimizer.step()
+            record(run.step, values)
+        else:
+            run.optimizer.step()
+        run.step += 1
+    return _measure_the_end(run, record)
+
+
+def _measure_the_end(run: TrainingState, record: Record) -> Outcome:
+    """One more measurement after the last update, on the next batch, with nothing updated."""
+    due = run.due()
+    x, y = run.batches.next()
+    generators = list(run.streams.by_name().values())
+    with undisturbed(run.net, generators), tapping(run.net, wanted_taps(due, run.config)) as tapped:
+        logits = run.net(x)
+        loss = cross_entropy(logits, y)
+        loss.backward()
+    if not torch.isfinite(loss) or not _buffers_are_finite(run.net):
+        return Outcome("diverged", diverged_at=run.step)
+    moment = Moment(run.step, run.net, x, y, logits.detach(), loss.detach(), tapped, run.data, run.config)
+    with measuring(due, moment, run.recorders, generators) as values:
+        pass
+    record(run.step, values)
+    return Outcome("done")
+
+
+def _buffers_are_finite(net: torch.nn.Module) -> bool:
+    """Running statistics can be lost for good in a step whose loss is still finite."""
+    return all(bool(torch.isfinite(buffer).all()) for buffer in net.buffers() if buffer.is_floating_point())

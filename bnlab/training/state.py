@@ -1,0 +1,81 @@
+"""Everything of a run that changes from step to step, in one place, so that it can be saved and taken up again."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+from bnlab.config import RunConfig
+from bnlab.data import Batches, ImageSets
+from bnlab.models import build
+from bnlab.probes import PROBES
+from bnlab.training.optim import make_optimizer
+from bnlab.training.seeding import streams
+
+
+class TrainingState:
+    """The net, optimiser, batches, random streams and probes of one run after `step` updates."""
+
+    def __init__(self, config: RunConfig, data: ImageSets, device: str) -> None:
+        self.config = config
+        self.data = data
+        self.step = 0
+        self.streams = streams(config.seed, device)
+        shape = data.train.shape
+        net = build(config.model, config.norm, shape, data.classes, self.streams.init, self.streams.noise)
+        self.is_convolutional = config.model.name != "mlp"
+        self.net = net.to(device, memory_format=torch.channels_last) if self.is_convolutional else net.to(device)
+        self.optimizer = make_optimizer(config, self.net)
+        self.batches = Batches(
+            data.train,
+            config.batch_size,
+            self.streams.order,
+            self.streams.augment,
+            shuffle=config.data.shuffle,
+            crop=config.data.crop,
+            flip=config.data.flip,
+            channels_last=self.is_convolutional,
+        )
+        self.probes = [PROBES[name] for name in config.probe.names]
+        self.recorders = {probe.name: probe.start(config) for probe in self.probes}
+        self.schedule = {p.name: p.due(config, self.batches.steps_per_epoch) for p in self.probes}
+
+    def due(self) -> list:
+        """The probes that measure now: those whose cadence names this step, and all of them after the last update."""
+        last = self.step == self.config.steps
+        return [p for p in self.probes if last or self.step in self.schedule[p.name]]
+
+    def state_dict(self) -> dict:
+        """Tensors and plain values only, so that it loads with `weights_only=True`."""
+        return {
+            "step": self.step,
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "batches": self.batches.state(),
+            "generators": {name: g.get_state() for name, g in self.streams.by_name().items()},
+            "global_generator": torch.get_rng_state(),
+            "cuda_generator": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
+            "recorders": {name: r.state_dict() for name, r in self.recorders.items() if r is not None},
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.step = state["step"]
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name, generator in self.streams.by_name().items():
+            generator.set_state(state["generators"][name])
+        self.batches.load_state(state["batches"])
+        torch.set_rng_state(state["global_generator"])
+        if state["cuda_generator"] is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["cuda_generator"])
+        for name, recorder_state in state["recorders"].items():
+            self.recorders[name].load_state_dict(recorder_state)
+
+    def weights_sha256(self) -> str:
+        """A sum over the bytes of every parameter and buffer: equal exactly when two runs ended in the same place."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.net.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
