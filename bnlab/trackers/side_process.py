@@ -17,8 +17,11 @@ PATIENCE = 20.0  # seconds a finished run waits for its mirror by default
 
 
 class Handle:
-    """A side process at work. Its standard input stays open for as long as the run trains: end of file, by `finish` or
-    by the death of this process, is how it learns that no row follows."""
+    """A side process at work.
+
+    Its standard input stays open for as long as the run trains: end of file, by `finish` or by the death of this
+    process, is how it learns that no row follows.
+    """
 
     def __init__(self, name: str, run: Path, process: subprocess.Popen | None, problem: str = "") -> None:
         self.process = process
@@ -35,7 +38,8 @@ class Handle:
             self._problem = self._end(self.process, timeout)
         if not self._problem:
             return None
-        return f"tracker {self._name}: {self._problem}; the run's own files are complete, see {log_file(self._run).name}"[:240]
+        reassurance = f"the run's own files are complete, see {log_file(self._run).name}"
+        return f"tracker {self._name}: {self._problem}; {reassurance}"[:240]
 
     def _end(self, process: subprocess.Popen, timeout: float) -> str:
         with contextlib.suppress(OSError):
@@ -50,17 +54,14 @@ class Handle:
         return _reason(self._run) or (f"was killed (signal {-code})" if code < 0 else f"ended with exit code {code}")
 
 
-def launch(name: str, run: Path, config: dict) -> Handle:
-    """Start `python -m bnlab.trackers.mirror` for one run, in a session of its own, and hand it the configuration."""
+def launch(name: str, run: Path) -> Handle:
+    """Start `python -m bnlab.trackers.mirror` for one run, in a session of its own."""
     command = [sys.executable, "-P", "-m", "bnlab.trackers.mirror", name, str(run)]
     try:
         with open(log_file(run), "ab") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=_environment(), start_new_session=True
             )
-        # A configuration is a few kB and the pipe holds 16 kB at least, so this does not wait for the child.
-        process.stdin.write(json.dumps(config).encode() + b"\n")
-        process.stdin.flush()
     except OSError as error:
         return Handle(name, run, None, f"could not be started ({error.strerror})")
     return Handle(name, run, process)
