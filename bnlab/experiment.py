@@ -30,7 +30,7 @@ class Experiment:
     name: str
     question: str
     source: str
-    claims: tuple["Claim", ...]
+    claims: tuple[Claim, ...]
     figures: dict[str, FigureFunction]
 
 

@@ -1,0 +1,170 @@
+"""Claims and their verdicts: a verdict is always about the article's sentence, with an interval over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bnlab.stats import mean_interval, t_p_value
+
+if TYPE_CHECKING:
+    from bnlab.store import Runs
+
+SUPPORTED, REFUTED, MIXED, UNDECIDED = "supported", "refuted", "mixed", "undecided"
+KINDS = ("E", "S", "D", "X")
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the source itself printed: a number where there is one, the words, and where they stand."""
+
+    value: float | None
+    text: str
+    provenance: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`effect` is oriented: positive speaks for the sentence. `interval` is 95 % Student-t over seeds, or None.
+
+    `parts` are what a sentence says in turn; `beside` are facts tested with it that its verdict does not rest on.
+    `p` is the two-sided p-value against the edge of the margin that decided it, None when undecided.
+    """
+
+    verdict: str
+    effect: float | None
+    unit: str = ""
+    interval: tuple[float, float] | None = None
+    n: int = 0
+    planned: int = 0
+    published: Published | None = None
+    parts: tuple[Verdict, ...] = ()
+    note: str = ""
+    label: str = ""
+    margin: float | None = None
+    p: float | None = None
+    beside: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One oriented effect per seed (NaN where a run is missing), and how many seeds the plan has."""
+
+    effects: Mapping[int, float]
+    planned: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One testable statement of a sentence, fixed before the runs.
+
+    `metric`, `direction` and `window` say in words what `measure` computes. `margin` is in `unit`. `differs`: the
+    statement says that two things differ, so an effect inside +-margin refutes it. `beside`: not the article's
+    sentence but a fact shown with it.
+    """
+
+    label: str
+    metric: str
+    direction: str
+    unit: str
+    margin: float
+    measure: Callable[[Runs], Measured]
+    window: str = "late"
+    differs: bool = True
+    beside: bool = False
+    published: Published | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of an article and the test of it.
+
+    `says` is the article's sentence, `tests` what exactly is tested. A claim made of `parts` needs no `test`.
+    """
+
+    id: str
+    says: str
+    kind: str
+    source: str
+    tests: str = ""
+    parts: tuple[Part, ...] = ()
+    published: Published | None = None
+    figure: str = ""
+    test: Callable[[Runs], Verdict] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"{self.id}: kind {self.kind}; there are {', '.join(KINDS)}")
+        if self.test is None and not any(not part.beside for part in self.parts):
+            raise ValueError(f"{self.id}: needs a test, or parts that its verdict rests on")
+        if self.test is None:
+            object.__setattr__(self, "test", self._test_parts)
+
+    def _test_parts(self, runs: Runs) -> Verdict:
+        return combine(test_part(part, runs) for part in self.parts)
+
+    def judge(self, runs: Runs) -> Verdict:
+        """The verdict on these runs, with the published number of the claim."""
+        verdict = self.test(runs)
+        return replace(verdict, published=self.published) if self.published else verdict
+
+
+def decide(
+    effects: Mapping[int, float] | Sequence[float], margin: float, differs: bool = True, planned: int | None = None
+) -> Verdict:
+    """The verdict rule on one oriented effect per seed, with a margin d >= 0 fixed beforehand.
+
+    supported: the 95 % interval lies wholly above d. refuted: wholly below -d, or, where the sentence says that
+    something `differs`, wholly inside +-d. Else undecided. One seed has no interval and decides nothing.
+    """
+    if margin < 0:
+        raise ValueError(f"margin {margin}: must not be negative")
+    found = mean_interval(effects)
+    whole = Verdict(UNDECIDED, None if math.isnan(found.mean) else found.mean, n=found.n, margin=margin)
+    whole = replace(whole, planned=len(effects) if planned is None else planned)
+    if found.low is None:
+        return whole
+    whole = replace(whole, interval=(found.low, found.high))
+    if found.low > margin:
+        return replace(whole, verdict=SUPPORTED, p=t_p_value(effects, margin))
+    if found.high < -margin:
+        return replace(whole, verdict=REFUTED, p=t_p_value(effects, -margin))
+    if differs and found.low > -margin and found.high < margin:
+        return replace(whole, verdict=REFUTED, p=max(t_p_value(effects, edge) for edge in (margin, -margin)))
+    return whole
+
+
+def test_part(part: Part, runs: Runs) -> Verdict:
+    measured = part.measure(runs)
+    verdict = decide(measured.effects, part.margin, part.differs, measured.planned)
+    verdict = replace(verdict, unit=part.unit, label=part.label, published=part.published, note=measured.note)
+    return replace(verdict, beside=(verdict,)) if part.beside else verdict
+
+
+test_part.__test__ = False  # not a test, whatever pytest makes of its name
+
+
+def combine(verdicts) -> Verdict:
+    """One verdict from those of the parts: what they share, `mixed` where some support and some refute.
+
+    A part that is undecided leaves the whole undecided unless others disagree. The effect, interval and n shown are
+    those of the first part (the primary one); n is the smallest of all parts, so that no missing run is hidden.
+    """
+    everything = tuple(verdicts)
+    parts = tuple(v for v in everything if not v.beside)
+    beside = tuple(replace(v, beside=()) for v in everything if v.beside)
+    if len(parts) == 1:
+        return replace(parts[0], beside=beside)
+    said = {v.verdict for v in parts}
+    if MIXED in said or {SUPPORTED, REFUTED} <= said:
+        word = MIXED
+    elif len(said) == 1:
+        word = said.pop()
+    else:
+        word = UNDECIDED
+    fewest = min(parts, key=lambda v: v.n - v.planned)
+    whole = replace(parts[0], verdict=word, n=fewest.n, planned=fewest.planned, note="", p=None)
+    return replace(whole, parts=parts, beside=beside)

@@ -1,0 +1,141 @@
+"""From the runs of one arm to one number per seed, and from two arms to a paired effect: what claims are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bnlab.claims import Measured
+from bnlab.stats import excess_kurtosis, paired_difference, window_mean
+
+if TYPE_CHECKING:
+    from bnlab.store import Runs
+
+Effects = dict[int, float]
+
+# Windows as shares of a run's steps: fixed for every claim, so that no window is chosen after looking.
+START = (0.0, 0.0)  # before the first update
+LATE = (0.8, 1.0)
+
+
+def seeds_of(runs: Runs) -> list[int]:
+    return sorted(int(seed) for seed in runs.table["seed"])
+
+
+def over_window(runs: Runs, metric: str, window: tuple[float, float] = LATE, chance: float | None = None) -> Effects:
+    """Mean of a metric over a window of the run, per seed; NaN where nothing was recorded there.
+
+    With `chance`, a run that diverged before the end of the window counts at that value.
+    """
+    values: Effects = {seed: math.nan for seed in seeds_of(runs)}
+    if not values:
+        return values
+    series = runs.series(metric)
+    low, high = _steps(runs, window)
+    for seed, mean in zip(series.columns, window_mean(series.index.to_numpy(), series.to_numpy(), low, high)):
+        values[int(seed)] = float(mean)
+    if chance is not None:
+        ended = runs.table[(runs.table["state"] == "diverged") & (runs.table["diverged_at"] <= high)]
+        values.update({int(seed): chance for seed in ended["seed"]})
+    return values
+
+
+def kurtosis_over_window(runs: Runs, metric: str, window: tuple[float, float] = LATE) -> Effects:
+    """Mean excess kurtosis of the histograms recorded in a window, per seed; NaN where there is none."""
+    values: Effects = {seed: math.nan for seed in seeds_of(runs)}
+    if not values:
+        return values
+    low, high = _steps(runs, window)
+    rows = runs.distributions[runs.distributions["metric"] == metric]
+    rows = rows[(rows["step"] >= low) & (rows["step"] <= high)]
+    found: dict[int, list[float]] = {}
+    for run, lo, hi, counts in zip(rows["run"], rows["lo"], rows["hi"], rows["counts"]):
+        found.setdefault(int(runs.table["seed"][run]), []).append(excess_kurtosis(lo, hi, counts))
+    values.update({seed: sum(kurtoses) / len(kurtoses) for seed, kurtoses in found.items()})
+    return values
+
+
+def _steps(runs: Runs, window: tuple[float, float]) -> tuple[float, float]:
+    return tuple(share * int(runs.table["steps"].max()) for share in window)
+
+
+def planned_seeds(runs: Runs, found: Iterable[int], where: dict[str, object]) -> int:
+    """How many seeds the plan of the setting has for an arm; those found when the plan is not at hand."""
+    plan = getattr(runs, "plan", None)
+    if plan is None:
+        return len(set(found))
+    for key, value in where.items():
+        plan = plan[plan[key] == value]
+    return int(plan["seed"].nunique())
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One net at one rate. Of several lengths of its runs the longest is meant, for shorter ones belong to a sweep."""
+
+    model: str
+    activation: str
+    variant: str
+    lr: float
+    batch_size: int
+
+    @property
+    def keys(self) -> dict[str, object]:
+        return {
+            "model.name": self.model,
+            "model.activation": self.activation,
+            "variant": self.variant,
+            "lr": self.lr,
+            "batch_size": self.batch_size,
+        }
+
+    def of(self, runs: Runs) -> Runs:
+        nets = runs.select(**{"model.name": self.model})
+        return nets.select(**self.keys, steps=int(nets.table["steps"].max()) if nets.n else 0)
+
+    def measured(self, runs: Runs, effects: Effects, note: str = "") -> Measured:
+        return Measured(effects, planned_seeds(runs, effects, self.keys), note)
+
+
+Measure = Callable[["Runs", Arm], Effects]
+
+
+def metric(name: str, window: tuple[float, float] = LATE, chance: float | None = None) -> Measure:
+    return lambda runs, arm: over_window(arm.of(runs), name, window, chance)
+
+
+def kurtosis(name: str, window: tuple[float, float] = LATE) -> Measure:
+    return lambda runs, arm: kurtosis_over_window(arm.of(runs), name, window)
+
+
+def size(measure: Measure) -> Measure:
+    return lambda runs, arm: {seed: abs(value) for seed, value in measure(runs, arm).items()}
+
+
+def level(arm: Arm, measure: Measure, effect: Callable[[float], float], what: str) -> Callable[[Runs], Measured]:
+    """One arm against a threshold: `effect` turns a seed's value into an oriented effect; `what` names it."""
+
+    def measured(runs: Runs) -> Measured:
+        values = measure(runs, arm)
+        return arm.measured(runs, {seed: effect(v) for seed, v in values.items()}, mean_note(what, values.values()))
+
+    return measured
+
+
+def gap(more: Arm, less: Arm, measure: Measure) -> Callable[[Runs], Measured]:
+    """`more` minus `less`, paired by seed; the note gives the mean of each."""
+
+    def measured(runs: Runs) -> Measured:
+        first, second = measure(runs, more), measure(runs, less)
+        means = (mean_note(more.variant, first.values()), mean_note(less.variant, second.values()))
+        note = ", ".join(filter(None, means))
+        return more.measured(runs, paired_difference(first, second), note)
+
+    return measured
+
+
+def mean_note(what: str, values: Iterable[float]) -> str:
+    found = [v for v in values if math.isfinite(v)]
+    return f"{what} {sum(found) / len(found):.4g}" if found else ""
