@@ -15,7 +15,7 @@ import pytest
 
 from bnlab import paths
 from bnlab.config import TRACKERS as NAMES
-from bnlab.config import RunConfig
+from bnlab.config import RunConfig, to_dict
 from bnlab.store import Histogram, RunWriter, Status, create_run, write_status
 from bnlab.trackers import TRACKERS, forget, start
 from bnlab.trackers.mirror import Ledger, Tail, mirror
@@ -63,7 +63,7 @@ def train(run: Path, steps: range, state: str = "done", resume_at: int = 0) -> N
 def mirrored(run: Path, sink: Recorder) -> str:
     ended = threading.Event()
     ended.set()
-    return mirror(lambda watched: sink, run, ended)
+    return mirror(lambda watched: sink, run, to_dict(CONFIG), ended)
 
 
 def steps_of(sink: Recorder) -> list[int]:
@@ -90,7 +90,7 @@ def test_every_tracker_a_configuration_can_name_is_registered() -> None:
 
 
 def test_no_tracker_starts_nothing(run: Path) -> None:
-    assert start("none", run) is None
+    assert start("none", run, to_dict(CONFIG)) is None
     assert not log_file(run).exists()
 
 
@@ -163,7 +163,7 @@ def test_a_sink_that_raises_ends_the_mirror_in_one_line(run: Path) -> None:
 
 
 def test_wandb_offline_holds_curves_histograms_group_tags_and_config(run: Path) -> None:
-    handle = start("wandb", run)
+    handle = start("wandb", run, to_dict(CONFIG))
     train(run, range(30))
     assert handle.finish(60) is None
     assert "wandb" not in sys.modules
@@ -192,7 +192,7 @@ def test_wandb_offline_holds_curves_histograms_group_tags_and_config(run: Path) 
 )
 def test_a_broken_wandb_costs_one_warning(tmp_path, monkeypatch, run, code: str, expected: str) -> None:
     fake_wandb(tmp_path, monkeypatch, code)
-    handle = start("wandb", run)
+    handle = start("wandb", run, to_dict(CONFIG))
     train(run, range(10))
     warning = handle.finish(30)
     assert expected in warning
@@ -202,7 +202,7 @@ def test_a_broken_wandb_costs_one_warning(tmp_path, monkeypatch, run, code: str,
 def test_a_wandb_that_hangs_is_stopped(tmp_path, monkeypatch, run) -> None:
     code = "import time, pathlib\npathlib.Path(__file__).with_name('here').touch()\ntime.sleep(999)"
     fake_wandb(tmp_path, monkeypatch, code)
-    handle = start("wandb", run)
+    handle = start("wandb", run, to_dict(CONFIG))
     train(run, range(10))
     wait_for((tmp_path / "fake" / "here").exists)
     assert "did not finish within 0.2 s" in handle.finish(0.2)
@@ -211,7 +211,7 @@ def test_a_wandb_that_hangs_is_stopped(tmp_path, monkeypatch, run) -> None:
 
 def test_a_mirror_that_is_killed_costs_one_warning(tmp_path, monkeypatch, run) -> None:
     fake_wandb(tmp_path, monkeypatch, "import time\ntime.sleep(999)")
-    handle = start("wandb", run)
+    handle = start("wandb", run, to_dict(CONFIG))
     os.kill(handle.process.pid, signal.SIGKILL)
     train(run, range(10))
     assert "killed (signal 9)" in handle.finish(30)
@@ -219,7 +219,7 @@ def test_a_mirror_that_is_killed_costs_one_warning(tmp_path, monkeypatch, run) -
 
 def test_a_mirror_that_cannot_be_started_costs_one_warning(monkeypatch, run) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    handle = start("wandb", run)
+    handle = start("wandb", run, to_dict(CONFIG))
     train(run, range(10))
     assert "could not be started" in handle.finish(30)
 
@@ -228,7 +228,7 @@ def test_the_end_of_the_training_process_ends_its_mirror(isolated, run) -> None:
     """However that process dies: its end of the mirror's standard input closes with it."""
     code = (
         "import os, pathlib\nfrom bnlab.trackers import start\n"
-        f"handle = start('wandb', pathlib.Path({str(run)!r}))\n"
+        f"handle = start('wandb', pathlib.Path({str(run)!r}), {to_dict(CONFIG)!r})\n"
         "print(handle.process.pid, flush=True)\nos.kill(os.getpid(), 9)"
     )
     train(run, range(10), state="running")
@@ -252,7 +252,7 @@ def test_the_run_writes_the_same_files_with_a_tracker_without_and_with_a_broken_
     for name in ("none", "wandb"):
         run = tmp_path / name / "0a1b2c3d-s3"
         create_run(run, CONFIG, run.name, {})
-        handle = start(name, run)
+        handle = start(name, run, to_dict(CONFIG))
         train(run, range(20))
         warning = handle.finish(30) if handle else None
         assert (warning is None) == (name == "none")

@@ -13,12 +13,13 @@ TRACKERS: dict[str, OpenSink | None] = {"none": None, "wandb": open_wandb}
 __all__ = ["TRACKERS", "Handle", "forget", "start"]
 
 
-def start(name: str, run_dir: Path) -> Handle | None:
-    """Begin to mirror a run, whose configuration is stored already, into the tracker `name`; None where that is none.
+def start(name: str, run_dir: Path, config: dict) -> Handle | None:
+    """Begin to mirror a run into the tracker `name`; None where that is no tracker at all.
 
-    Returns at once and never raises: whatever goes wrong, now or later, is the one line that `Handle.finish` returns.
+    `config` is the nested form of the run's `RunConfig` (`bnlab.config.to_dict`). Returns at once and never raises:
+    whatever goes wrong, now or later, is the one line that `Handle.finish` returns.
     """
-    return None if TRACKERS[name] is None else launch(name, run_dir)
+    return None if TRACKERS[name] is None else launch(name, run_dir, config)
 
 
 def forget(run_dir: Path) -> None:

@@ -1,7 +1,7 @@
 """The side process of a run: follows its metrics file and hands each row, once, to a tracker's sink.
 
-Run as `python -m bnlab.trackers.mirror TRACKER RUN_DIR`. It follows the run until the end of its standard input, which
-the training process holds open; so with `< /dev/null` it sends what is there and ends.
+Run as `python -m bnlab.trackers.mirror TRACKER RUN_DIR`, with the configuration as one line of JSON on standard input.
+It follows the run until the end of that input, which the training process holds open.
 """
 
 from __future__ import annotations
@@ -105,12 +105,11 @@ def follow(run: Path, sink: Sink, ledger: Ledger, ended: threading.Event, poll: 
     sink.close(status.state if status else "interrupted")
 
 
-def mirror(open_sink: OpenSink, run: Path, ended: threading.Event) -> str:
+def mirror(open_sink: OpenSink, run: Path, config: dict, ended: threading.Event) -> str:
     """Open a sink and follow the run; returns "" or, in one line, why it had to stop."""
     ledger = Ledger(run)
     try:
         ledger.save(ledger.step)
-        config = json.loads(paths.config_json(run).read_text())["config"]
         follow(run, open_sink(Watched(run, config, ledger.key)), ledger, ended)
     except Exception as error:  # whatever a tracker's library raises costs the mirror, never the run
         problem = _one_line(error)
@@ -140,9 +139,10 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(5)
+    config = json.loads(sys.stdin.buffer.readline())
     ended = threading.Event()
     threading.Thread(target=_watch_the_run, args=(ended,), daemon=True).start()
-    problem = mirror(TRACKERS[name], run, ended)
+    problem = mirror(TRACKERS[name], run, config, ended)
     if problem:
         print(problem, file=sys.stderr, flush=True)
     return 1 if problem else 0

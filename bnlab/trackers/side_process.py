@@ -54,14 +54,17 @@ class Handle:
         return _reason(self._run) or (f"was killed (signal {-code})" if code < 0 else f"ended with exit code {code}")
 
 
-def launch(name: str, run: Path) -> Handle:
-    """Start `python -m bnlab.trackers.mirror` for one run, in a session of its own."""
+def launch(name: str, run: Path, config: dict) -> Handle:
+    """Start `python -m bnlab.trackers.mirror` for one run, in a session of its own, and hand it the configuration."""
     command = [sys.executable, "-P", "-m", "bnlab.trackers.mirror", name, str(run)]
     try:
         with open(log_file(run), "ab") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=_environment(), start_new_session=True
             )
+        # A configuration is a few kB and a pipe holds 16 kB at least, so this does not wait for the child.
+        process.stdin.write(json.dumps(config).encode() + b"\n")
+        process.stdin.flush()
     except OSError as error:
         return Handle(name, run, None, f"could not be started ({error.strerror})")
     return Handle(name, run, process)
