@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import cross_entropy
 
-from bnlab.probes import Moment, measuring, tapping, undisturbed, wanted_taps
+from bnlab.probes import Moment, undisturbed
 from bnlab.store import Value
 from bnlab.training.optim import learning_rate, set_learning_rate
 from bnlab.training.state import TrainingState
@@ -33,43 +33,54 @@ def train(run: TrainingState, record: Record, between_steps: Callable[[], bool])
     while run.step < run.config.steps:
         if between_steps():
             return Outcome("stopped")
-        due = run.due()
         x, y = run.batches.next()
-        with tapping(run.net, wanted_taps(due, run.config)) as tapped:
+        with run.probing.listening(run.step) as tapped:
             logits = run.net(x)
         loss = cross_entropy(logits, y)
-        if not torch.isfinite(loss) or (due and not _buffers_are_finite(run.net)):
+        measuring = bool(run.probing.due(run.step))
+        if not torch.isfinite(loss) or (measuring and not _buffers_are_finite(run.net)):
             return Outcome("diverged", diverged_at=run.step)
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if measuring:
+            run.probing.before(_moment(run, x, y, logits, loss, tapped))
         set_learning_rate(run.optimizer, learning_rate(run.config, run.step))
-        if due:
-            moment = Moment(run.step, run.net, x, y, logits.detach(), loss.detach(), tapped, run.data, run.config)
-            with measuring(due, moment, run.recorders, run.streams.by_name().values()) as values:
-                run.optimizer.step()
-            record(run.step, values)
-        else:
-            run.optimizer.step()
+        run.optimizer.step()
+        if measuring:
+            record(run.step, run.probing.after())
         run.step += 1
     return _measure_the_end(run, record)
 
 
 def _measure_the_end(run: TrainingState, record: Record) -> Outcome:
     """One more measurement after the last update, on the next batch, with nothing updated."""
-    due = run.due()
-    x, y = run.batches.next()
-    generators = list(run.streams.by_name().values())
-    with undisturbed(run.net, generators), tapping(run.net, wanted_taps(due, run.config)) as tapped:
-        logits = run.net(x)
+    with undisturbed(run.net, run.streams.moving()):
+        x, y = run.batches.next()
+        with run.probing.listening(run.step) as tapped:
+            logits = run.net(x)
         loss = cross_entropy(logits, y)
+        if not torch.isfinite(loss) or not _buffers_are_finite(run.net):
+            return Outcome("diverged", diverged_at=run.step)
+        run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-    if not torch.isfinite(loss) or not _buffers_are_finite(run.net):
-        return Outcome("diverged", diverged_at=run.step)
-    moment = Moment(run.step, run.net, x, y, logits.detach(), loss.detach(), tapped, run.data, run.config)
-    with measuring(due, moment, run.recorders, generators) as values:
-        pass
-    record(run.step, values)
+        run.probing.before(_moment(run, x, y, logits, loss, tapped))
+        record(run.step, run.probing.after())
     return Outcome("done")
+
+
+def _moment(run: TrainingState, x, y, logits, loss, tapped) -> Moment:
+    return Moment(
+        step=run.step,
+        model=run.net,
+        x=x,
+        y=y,
+        logits=logits.detach(),
+        loss=loss.detach(),
+        data=run.data,
+        config=run.config,
+        steps_per_epoch=run.batches.steps_per_epoch,
+        tapped=tapped,
+    )
 
 
 def _buffers_are_finite(net: torch.nn.Module) -> bool:

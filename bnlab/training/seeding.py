@@ -21,9 +21,9 @@ class Streams:
     augment: torch.Generator
     noise: torch.Generator
 
-    def by_name(self) -> dict[str, torch.Generator]:
-        """The streams that move while a run trains."""
-        return {"order": self.order, "augment": self.augment, "noise": self.noise}
+    def moving(self) -> tuple[torch.Generator, ...]:
+        """The streams that are drawn from while a run trains."""
+        return self.order, self.augment, self.noise
 
 
 def streams(seed: int, device: str) -> Streams:

@@ -9,7 +9,7 @@ import torch
 from bnlab.config import RunConfig
 from bnlab.data import Batches, ImageSets
 from bnlab.models import build
-from bnlab.probes import PROBES
+from bnlab.probes import PROBES, Probing
 from bnlab.training.optim import make_optimizer
 from bnlab.training.seeding import streams
 
@@ -24,8 +24,7 @@ class TrainingState:
         self.streams = streams(config.seed, device)
         shape = data.train.shape
         net = build(config.model, config.norm, shape, data.classes, self.streams.init, self.streams.noise)
-        self.is_convolutional = config.model.name != "mlp"
-        self.net = net.to(device, memory_format=torch.channels_last) if self.is_convolutional else net.to(device)
+        self.net = net.to(device)
         self.optimizer = make_optimizer(config, self.net)
         self.batches = Batches(
             data.train,
@@ -35,16 +34,10 @@ class TrainingState:
             shuffle=config.data.shuffle,
             crop=config.data.crop,
             flip=config.data.flip,
-            channels_last=self.is_convolutional,
+            channels_last=net.spatial,
         )
-        self.probes = [PROBES[name] for name in config.probe.names]
-        self.recorders = {probe.name: probe.start(config) for probe in self.probes}
-        self.schedule = {p.name: p.due(config, self.batches.steps_per_epoch) for p in self.probes}
-
-    def due(self) -> list:
-        """The probes that measure now: those whose cadence names this step, and all of them after the last update."""
-        last = self.step == self.config.steps
-        return [p for p in self.probes if last or self.step in self.schedule[p.name]]
+        probes = [PROBES[name] for name in config.probe.names]
+        self.probing = Probing(probes, config, self.net, self.batches.steps_per_epoch, self.streams.moving())
 
     def state_dict(self) -> dict:
         """Tensors and plain values only, so that it loads with `weights_only=True`."""
@@ -53,24 +46,23 @@ class TrainingState:
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "batches": self.batches.state(),
-            "generators": {name: g.get_state() for name, g in self.streams.by_name().items()},
+            "generators": [generator.get_state() for generator in self.streams.moving()],
             "global_generator": torch.get_rng_state(),
             "cuda_generator": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
-            "recorders": {name: r.state_dict() for name, r in self.recorders.items() if r is not None},
+            "probes": self.probing.state_dict(),
         }
 
     def load_state_dict(self, state: dict) -> None:
         self.step = state["step"]
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
-        for name, generator in self.streams.by_name().items():
-            generator.set_state(state["generators"][name])
+        for generator, generator_state in zip(self.streams.moving(), state["generators"], strict=True):
+            generator.set_state(generator_state)
         self.batches.load_state(state["batches"])
         torch.set_rng_state(state["global_generator"])
         if state["cuda_generator"] is not None and torch.cuda.is_available():
             torch.cuda.set_rng_state(state["cuda_generator"])
-        for name, recorder_state in state["recorders"].items():
-            self.recorders[name].load_state_dict(recorder_state)
+        self.probing.load_state_dict(state["probes"])
 
     def weights_sha256(self) -> str:
         """A sum over the bytes of every parameter and buffer: equal exactly when two runs ended in the same place."""

@@ -1,0 +1,94 @@
+"""From YAML and words to runs: narrowing, overriding, and what the command line may say."""
+
+import pytest
+
+from bnlab.compose import card, experiment_names, parse_axes
+from bnlab.config import RunConfig
+from bnlab.errors import BadInput
+from bnlab.sweeping.plan import count_runs, make_plan, setting_plan
+
+EXPERIMENTS = experiment_names()
+
+
+def _all_settings():
+    return [(name, setting) for name in EXPERIMENTS for setting in card(name).settings.values()]
+
+
+@pytest.mark.parametrize(("name", "setting"), _all_settings(), ids=lambda x: x if isinstance(x, str) else x.name)
+def test_every_shipped_plan_builds_and_its_runs_are_distinct(name, setting):
+    plan = setting_plan(name, setting)
+    addresses = [(run.config.variant, run.id) for run in plan.complete]
+    assert len(set(addresses)) == len(addresses) == len(plan.runs) > 0
+    assert all(run.config.experiment == name and run.config.scale == setting.scale for run in plan.complete)
+    assert all(run.config.data.name == setting.data for run in plan.complete)
+    assert count_runs(setting) >= len(addresses)  # a run that two sweeps name is planned once
+
+
+def test_words_that_the_plan_holds_narrow_it():
+    whole = make_plan("ics_vgg", [])
+    narrow = make_plan("ics_vgg", ["variant=bn,plain", "seed=0,2"])
+    assert [r.id for r in narrow.complete] == [r.id for r in whole.complete]
+    kept = {(r.config.variant, r.id) for r in narrow.runs}
+    assert kept < {(r.config.variant, r.id) for r in whole.runs}
+    assert {(r.config.variant, r.config.seed) for r in narrow.runs} == {(v, s) for v in ("bn", "plain") for s in (0, 2)}
+
+
+def test_other_values_override_and_get_ids_of_their_own():
+    plan = make_plan("ics_vgg", ["lr=0.05", "variant=bn", "seed=range(7)", "model=vgg_d"])
+    assert {r.config.lr for r in plan.runs} == {0.05} and {r.config.model.name for r in plan.runs} == {"vgg_d"}
+    assert [r.config.seed for r in plan.runs] == list(range(7))
+    assert not {r.id for r in plan.runs} & {r.id for r in plan.complete}
+    assert plan.runs[0].overrides == {"lr": 0.05, "model": "vgg_d"}
+
+
+def test_group_files_set_what_the_dataclass_defines():
+    runs = {r.config.variant: r.config for r in make_plan("ics_vgg", ["seed=0"]).runs}
+    assert {v: c.norm.name for v, c in runs.items()} == {
+        "plain": "none",
+        "bn": "batch",
+        "bn_noise": "noisy_batch",
+        "plain_noise": "noise",
+    }
+    assert all(isinstance(c, RunConfig) for c in runs.values())
+
+
+def test_hydra_grammar_of_the_command_line():
+    values = {a.key: a.values for a in parse_axes(["lr=0.1,1e-3", "seed=range(0,6,2)", "+steps=5", "model.widths=[3,4]"])}
+    assert values == {"lr": (0.1, 1e-3), "seed": (0, 2, 4), "steps": (5,), "model.widths": ([3, 4],)}
+    assert parse_axes(["probe.curves.cadence='20it+@1,2'"])[0].values == ("20it+@1,2",)
+
+
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [
+        ("lrr=1", "did you mean 'lr'"),
+        ("+lrr=1", "did you mean 'lr'"),
+        ("lr", "key=value"),
+        ("~lr", "key=value"),
+        ("~lr=0.1", "not deleted"),
+        ("lr=interval(0,1)", "interval"),
+        ("lr=-1", "lr=-1"),
+        ("lr=nan", "lr=nan"),
+        ("lr=1e400", "lr=inf"),
+        ("batch_size=0", "batch_size=0"),
+        ("seed=abc", "seed=abc"),
+        ("seed=-1", "seed=-1"),
+        ("seed=1.5", "seed=1.5"),
+        ("variant=bm", "did you mean 'bn'"),
+        ("data=cifar100", "cifar10"),
+        ("data=digits,mnist", "one setting"),
+        ("model._target_=os.system", "no such key"),
+        ("model=[1,2", "cannot be read"),
+        ("steps=0", "steps=0"),
+    ],
+)
+def test_bad_words_are_one_line_that_names_them(word, part):
+    with pytest.raises(BadInput) as error:
+        make_plan("ics_vgg", [word])
+    text = str(error.value)
+    assert part in text and "\n" not in text and len(text) <= 240
+
+
+def test_an_unknown_experiment_is_named_with_the_nearest():
+    with pytest.raises(BadInput, match="did you mean 'ics_vgg'"):
+        make_plan("ics_vg", [])
