@@ -1,0 +1,83 @@
+"""The probes of one run: when they are due, what they see, what they remember."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from bnlab.config import RunConfig
+from bnlab.probes.probe import Measurement, Moment, Probe, Tap
+from bnlab.probes.taps import tapping
+from bnlab.probes.undisturbed import undisturbed
+from bnlab.store import Histogram, Value, quantise
+
+if TYPE_CHECKING:
+    from bnlab.models import Net
+
+
+class Probing:
+    """Drives the probes of a run through its steps.
+
+    The loop does its forward pass inside `listening(step)`, calls `before` with that pass and its gradients, updates
+    the weights, and takes what was measured from `after`. `generators` are the run's random streams. Each half of each
+    probe runs inside `undisturbed`, so that no probe disturbs the training or another probe.
+    """
+
+    def __init__(
+        self,
+        probes: Sequence[Probe],
+        config: RunConfig,
+        model: Net,
+        steps_per_epoch: int,
+        generators: Iterable[torch.Generator] = (),
+    ) -> None:
+        """Errors: BadInput where the configuration wants to see a layer that the net does not have."""
+        self._model = model
+        self._generators = tuple(generators)
+        self._due = [(probe, probe.due(config, steps_per_epoch)) for probe in probes]
+        self._taps = {probe.name: probe.taps(config, len(model.blocks)) for probe in probes}
+        self._memory: dict[str, dict[str, Tensor]] = {probe.name: {} for probe in probes}
+        self._running: list[Measurement] = []
+
+    def due(self, step: int) -> tuple[Probe, ...]:
+        """The probes that measure at `step`; the state after the last update is at `config.steps`."""
+        return tuple(probe for probe, steps in self._due if step in steps)
+
+    @contextlib.contextmanager
+    def listening(self, step: int) -> Iterator[dict[Tap, Tensor]]:
+        """Collect, during the forward pass inside, what the probes due at `step` want to see."""
+        wanted = frozenset[Tap]().union(*(self._taps[probe.name] for probe in self.due(step)))
+        with tapping(self._model, wanted) as tapped:
+            yield tapped
+
+    def before(self, moment: Moment) -> None:
+        """The half of every due probe that comes before the update."""
+        for probe in self.due(moment.step):
+            measurement = probe.measure(dataclasses.replace(moment, memory=self._memory[probe.name]))
+            self._running.append(measurement)
+            with undisturbed(self._model, self._generators):
+                next(measurement)
+
+    def after(self) -> dict[str, Value]:
+        """The half that comes after it: what was measured, rounded to what is stored; empty when nothing was due."""
+        running, self._running = self._running, []
+        values: dict[str, Value] = {}
+        for measurement in running:
+            with undisturbed(self._model, self._generators):
+                values |= next(measurement) or {}
+                measurement.close()
+        return {name: v if isinstance(v, Histogram) else quantise(v) for name, v in values.items()}
+
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """What the probes remember, as plain tensors: {probe: {key: tensor}}."""
+        return {name: dict(memory) for name, memory in self._memory.items()}
+
+    def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
+        for name, memory in self._memory.items():
+            memory.clear()
+            memory.update(state.get(name, {}))
