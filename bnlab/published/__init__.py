@@ -1,4 +1,4 @@
-"""Curves measured from the figures of the papers, to draw and compare runs with (README.md says how they were taken)."""
+"""Curves measured from the figures of the papers, to draw and compare runs with (README.md: how they were taken)."""
 
 from __future__ import annotations
 

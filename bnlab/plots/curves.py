@@ -1,0 +1,96 @@
+"""Curves over training: the mean over seeds with its Student-t band."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.ticker import EngFormatter
+
+from bnlab.plots.style import Look
+from bnlab.stats import band
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+BAND_OPACITY = 0.18
+
+
+def draw_curve(ax: Axes, series: pd.DataFrame, look: Look, diverged: dict[int, float] | None = None) -> pd.DataFrame:
+    """Mean and 95 % t band over the columns (seeds) of `series`, indexed by step; a cross where a run diverged.
+
+    Returns step, mean, low, high, n; one seed has a mean and no band, and a step without any record is left out.
+    """
+    numbers = summary(series)
+    if len(numbers):
+        steps = numbers["step"].to_numpy()
+        ax.plot(
+            steps, numbers["mean"], color=look.colour, linestyle=look.dash, marker=look.marker, markevery=_few(steps)
+        )
+        ax.fill_between(steps, numbers["low"], numbers["high"], color=look.colour, alpha=BAND_OPACITY, linewidth=0)
+    _mark_divergence(ax, numbers, look, diverged or {})
+    return numbers
+
+
+def summary(series: pd.DataFrame) -> pd.DataFrame:
+    """step, mean, low, high, n over the columns of a frame indexed by step."""
+    import pandas as pd
+
+    values = series.to_numpy(dtype=float)
+    mean, low, high = band(values) if values.size else (np.array([]),) * 3
+    counted = np.isfinite(values).sum(axis=1) if values.size else np.array([], dtype=int)
+    frame = pd.DataFrame({"step": series.index[: len(mean)], "mean": mean, "low": low, "high": high, "n": counted})
+    return frame[frame["n"] > 0].reset_index(drop=True)
+
+
+def _few(steps: np.ndarray, count: int = 8) -> list[int]:
+    """Positions of about `count` markers: enough to tell curves apart in grey, few enough to see them."""
+    return list(range(0, len(steps), max(1, len(steps) // count)))
+
+
+def _mark_divergence(ax: Axes, numbers: pd.DataFrame, look: Look, diverged: dict[int, float]) -> None:
+    for step in sorted(diverged.values()):
+        before = numbers[numbers["step"] <= step]
+        height = float(before["mean"].iloc[-1]) if len(before) else 0.0
+        ax.plot([step], [height], linestyle="none", marker="x", markersize=5, color=look.colour, clip_on=False)
+
+
+def fill_diverged(series: pd.DataFrame, diverged: dict[int, float], value: float) -> pd.DataFrame:
+    """The series with every record from a seed's divergence on set to `value` (chance, for an accuracy)."""
+    filled = series.copy()
+    for seed, step in diverged.items():
+        if seed in filled.columns:
+            filled.loc[filled.index >= step, seed] = value
+    return filled
+
+
+def diverged_at(runs) -> dict[int, float]:
+    """Step of divergence per seed, of the runs that diverged."""
+    rows = runs.table.dropna(subset=["diverged_at"])
+    return {int(seed): float(step) for seed, step in zip(rows["seed"], rows["diverged_at"])}
+
+
+def averaged(series: pd.DataFrame, width: int) -> pd.DataFrame:
+    """Mean of every column over consecutive stretches of `width` steps, indexed by the middle of each stretch.
+
+    A single mini-batch is a noisy measure; averaging within a seed leaves the spread between seeds to be seen.
+    """
+    if not len(series):
+        return series
+    stretch = (series.index.to_numpy() // width).astype(int)
+    means = series.groupby(stretch).mean()
+    middles = series.index.to_series().groupby(stretch).mean()
+    means.index = middles.to_numpy()
+    means.index.name = "step"
+    return means
+
+
+def step_axis(ax: Axes, last: float, log: bool = False) -> None:
+    """x as training steps from 0 to `last`; `log` keeps step 0 by being linear up to step 1."""
+    if log:
+        ax.set_xscale("symlog", linthresh=1, linscale=0.4)
+    else:
+        ax.xaxis.set_major_formatter(EngFormatter(sep="") if last >= 1000 else "{x:.0f}")
+    ax.set_xlim(0, last)
+    ax.set_xlabel("training step")

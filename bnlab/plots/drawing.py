@@ -1,0 +1,92 @@
+"""A finished figure and how it is written: PDF, PNG, SVG and the plotted numbers, the same bytes every time."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bnlab.plots.style import paper_style
+from bnlab.store import make_folder, write_aside
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from bnlab.store import Runs
+
+DOTS_PER_INCH = 200
+# No date, so that the same picture has the same bytes tomorrow.
+METADATA = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+CHARACTERS_PER_INCH = 22  # of the small print below a figure
+DATA_NAMES = {"digits": "digits", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+MODEL_NAMES = {"mlp": "MLP", "convnet": "conv net", "vgg_a": "VGG-A", "vgg_d": "VGG-D"}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """`numbers` are the plotted values, a row per point; `caption` is one paragraph of plain text."""
+
+    figure: Figure
+    numbers: pd.DataFrame
+    caption: str
+
+
+def save(drawing: Drawing, folder: Path, name: str) -> list[Path]:
+    """Write `name`.pdf, .png, .svg and .csv into `folder`, each aside and renamed. Errors: EnvironmentFault."""
+    make_folder(folder)
+    contents = {kind: _picture(drawing, kind) for kind in METADATA}
+    contents["csv"] = drawing.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
+    for kind, content in contents.items():
+        write_aside(folder / f"{name}.{kind}", content)
+    return [folder / f"{name}.{kind}" for kind in contents]
+
+
+def _picture(drawing: Drawing, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    with paper_style():
+        drawing.figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, metadata=METADATA[kind])
+    return buffer.getvalue()
+
+
+def setting_words(runs: Runs) -> str:
+    """Data, its size, net, batch size and steps of the selected runs, for captions: values that differ are left out."""
+    if not runs.n:
+        return f"{runs.data}-{runs.scale}"
+    row = runs.table.iloc[0]
+    same = {key for key in _SHOWN if runs.table[key].nunique() == 1}
+    words = [f"{runs.data}-{runs.scale}", _data_words(row), _model_words(row) if "model.name" in same else ""]
+    words += [text.format(row[key]) for key, text in _TEXTS.items() if key in same]
+    return ", ".join(word for word in words if word)
+
+
+_TEXTS = {"batch_size": "batch {}", "steps": "{:,} steps", "lr": "lr {:g}", "optim.weight_decay": "weight decay {:g}"}
+_SHOWN = ("model.name", *_TEXTS)
+
+
+def _data_words(row) -> str:
+    name = DATA_NAMES.get(row["data.name"], row["data.name"])
+    size = f" at {row['data.size']} × {row['data.size']}" if row["data.size"] else ""
+    subset = f", {row['data.train_subset']:,} training images" if row["data.train_subset"] else ""
+    return name + size + subset
+
+
+def _model_words(row) -> str:
+    name = MODEL_NAMES.get(row["model.name"], row["model.name"])
+    return f"{name} of width {row['model.width']:g}" if row["model.name"].startswith("vgg") else name
+
+
+def seeds_words(counts: dict[str, int], planned: int) -> str:
+    """`n = 5 of 5 seeds`, or the count of every arm where they differ."""
+    if len(set(counts.values())) <= 1:
+        return f"n = {next(iter(counts.values()), 0)} of {planned} seeds"
+    each = ", ".join(f"{name} {n}" for name, n in counts.items())
+    return f"n of {planned} seeds: {each}"
+
+
+def small_print(figure: Figure, text: str) -> None:
+    """What a reader must know to read the figure, in small type below its panels, within its width."""
+    width = int(figure.get_size_inches()[0] * CHARACTERS_PER_INCH)
+    figure.supxlabel("\n".join(textwrap.wrap(text, width)), fontsize=6, color="#444444")

@@ -1,0 +1,71 @@
+"""Published numbers in a figure: always thin and black with hollow markers, always called published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from bnlab.plots.style import PUBLISHED, Look, look
+from bnlab.published import CREDIT, curve
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+SERIES = {"plain": "standard", "bn": "bn", "bn_noise": "noisy_bn"}  # our arms in Santurkar et al.'s figures 2 and 8
+
+
+def overlay(ax: Axes, source: str, key: tuple[str, str, str], own: Look, stretch: float = 1.0) -> pd.DataFrame:
+    """A published curve in the dash and marker of the arm it belongs to, but thin, black and hollow.
+
+    `stretch` multiplies its steps, where runs are shorter than the paper's. Returns step, mean (of its one run).
+    """
+    import pandas as pd
+
+    steps, values = curve(source, *key)
+    steps = steps * stretch
+    every = max(1, len(steps) // 8)
+    ax.plot(
+        steps, values, color=PUBLISHED.colour, linewidth=0.5, linestyle=own.dash, marker=own.marker, markersize=2.8,
+        markerfacecolor="white", markeredgewidth=0.5, markevery=every, zorder=1.5,
+    )  # fmt: skip
+    return pd.DataFrame({"step": steps, "mean": values, "n": 1})
+
+
+def mark(ax: Axes, points: Mapping[str, tuple[float, float]], below: float | None = None) -> pd.DataFrame:
+    """Hollow black markers at variant -> (x, y); a y under `below`, the end of the axis, becomes an arrow there."""
+    import pandas as pd
+
+    for variant, (x, y) in points.items():
+        hidden = below is not None and y < below
+        shape = "v" if hidden else look(variant).marker
+        ax.plot(
+            [x], [below if hidden else y], linestyle="none", marker=shape, markersize=3.8, markerfacecolor="white",
+            markeredgecolor=PUBLISHED.colour, markeredgewidth=0.6, zorder=4, clip_on=False,
+        )  # fmt: skip
+    rows = [(variant, "published", y, 1) for variant, (_, y) in points.items()]
+    return pd.DataFrame(rows, columns=["variant", "kind", "value", "n"])
+
+
+def handle(source: str, line: bool = True) -> Line2D:
+    """The legend entry of what was published."""
+    return Line2D(
+        [], [], color=PUBLISHED.colour, linewidth=0.5 if line else 0.0, marker=PUBLISHED.marker, markersize=3,
+        markerfacecolor="white", markeredgewidth=0.5, label=f"published ({CREDIT[source]}, one run)",
+    )  # fmt: skip
+
+
+def handles(variants: list[str]) -> list[Line2D]:
+    """Legend entries of the variants, in the order given."""
+    looks = [look(variant) for variant in variants]
+    return [Line2D([], [], color=o.colour, linestyle=o.dash, marker=o.marker, label=o.label) for o in looks]
+
+
+def finite_range(*columns: np.ndarray) -> tuple[float, float]:
+    """Least and greatest finite value of several arrays."""
+    values = np.concatenate([np.asarray(c, dtype=float).ravel() for c in columns])
+    values = values[np.isfinite(values)]
+    return float(values.min()), float(values.max())

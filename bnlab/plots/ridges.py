@@ -1,0 +1,97 @@
+"""Ridge plots: one distribution per recorded step, the earliest at the top, on an x axis that panels share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+OVERLAP = 2.2  # height of a ridge in units of the distance between two
+TAIL = 0.002  # share of each histogram that a panel may leave out on either side
+
+
+def draw_ridges(ax: Axes, rows: pd.DataFrame, colour: str, limits: tuple[float, float]) -> pd.DataFrame:
+    """Draw the histograms of `rows` (step, lo, hi, counts), each scaled to its own highest bin.
+
+    `limits` is the x range. The y axis names the steps, the first at the top. Returns step, x, density (per unit of x)
+    of every bin within the limits.
+    """
+    rows = rows.sort_values("step")
+    numbers = []
+    for position, (step, lo, hi, counts) in enumerate(zip(rows["step"], rows["lo"], rows["hi"], rows["counts"])):
+        edges, density = densities(lo, hi, counts)
+        _ridge(ax, edges, density, -float(position), colour, zorder=2 + position)
+        numbers.append(_numbers(int(step), edges, density, limits))
+    _step_labels(ax, rows["step"].tolist())
+    ax.set_xlim(*limits)
+    return _joined(numbers)
+
+
+def densities(lo: float, hi: float, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Edges and density of a stored histogram; a distribution of one value becomes a narrow spike."""
+    counts = np.asarray(counts, dtype=float)
+    if not hi > lo:
+        half = max(1e-3, 1e-3 * abs(lo))
+        lo, hi = lo - half, lo + half
+        counts = np.full(len(counts), counts.sum() / len(counts))
+    edges = np.linspace(lo, hi, len(counts) + 1)
+    return edges, counts / max(counts.sum() * (hi - lo) / len(counts), 1e-300)
+
+
+def _ridge(ax: Axes, edges: np.ndarray, density: np.ndarray, base: float, colour: str, zorder: int) -> None:
+    top = density.max() if density.max() > 0 else 1.0
+    x = np.concatenate([edges[:1], (edges[:-1] + edges[1:]) / 2, edges[-1:]])
+    y = base + OVERLAP * np.concatenate([[0.0], density / top, [0.0]])
+    ax.fill_between(x, base, y, facecolor=colour, alpha=0.55, linewidth=0, zorder=zorder)
+    ax.plot(x, y, color="white", linewidth=0.9, zorder=zorder)
+    ax.plot(x, y, color=colour, linewidth=0.5, zorder=zorder)
+
+
+def _step_labels(ax: Axes, steps: list[int]) -> None:
+    shown = range(0, len(steps), max(1, -(-len(steps) // 7)))
+    ax.set_yticks([-k for k in shown], [f"{steps[k]:,}" for k in shown])
+    ax.set_ylim(-(len(steps) - 1) - 0.4, OVERLAP + 0.2)
+    ax.grid(axis="y", visible=False)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+
+
+def _numbers(step: int, edges: np.ndarray, density: np.ndarray, limits: tuple[float, float]) -> pd.DataFrame:
+    import pandas as pd
+
+    x = (edges[:-1] + edges[1:]) / 2
+    inside = (x >= limits[0]) & (x <= limits[1])
+    return pd.DataFrame({"step": step, "x": x[inside], "density": density[inside]})
+
+
+def _joined(numbers: list[pd.DataFrame]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame({"step": [], "x": [], "density": []})
+
+
+def common_limits(rows: pd.DataFrame, tail: float = TAIL) -> tuple[float, float]:
+    """An x range that holds all but `tail` of every histogram on either side; (-1, 1) where there is none."""
+    lows, highs = [], []
+    for lo, hi, counts in zip(rows["lo"], rows["hi"], rows["counts"]):
+        edges, density = densities(lo, hi, counts)
+        share = np.concatenate([[0.0], np.cumsum(density)]) / max(density.sum(), 1e-300)
+        lows.append(float(np.interp(tail, share, edges)))
+        highs.append(float(np.interp(1 - tail, share, edges)))
+    if not lows:
+        return -1.0, 1.0
+    margin = 0.03 * (max(highs) - min(lows)) or 1.0
+    return min(lows) - margin, max(highs) + margin
+
+
+def spread_steps(steps: list[int], count: int) -> list[int]:
+    """At most `count` of the recorded steps, evenly spaced in their order, with the first and the last."""
+    ordered = sorted(set(steps))
+    if len(ordered) <= count:
+        return ordered
+    chosen = np.unique(np.round(np.linspace(0, len(ordered) - 1, count)).astype(int))
+    return [ordered[k] for k in chosen]
