@@ -101,10 +101,10 @@ class Claim:
         if self.test is None and not any(not part.beside for part in self.parts):
             raise ValueError(f"{self.id}: needs a test, or parts that its verdict rests on")
         if self.test is None:
-            object.__setattr__(self, "test", self._test_parts)
+            object.__setattr__(self, "test", self._judge_parts)
 
-    def _test_parts(self, runs: Runs) -> Verdict:
-        return combine(test_part(part, runs) for part in self.parts)
+    def _judge_parts(self, runs: Runs) -> Verdict:
+        return combine(judge_part(part, runs) for part in self.parts)
 
     def judge(self, runs: Runs) -> Verdict:
         """The verdict on these runs, with the published number of the claim."""
@@ -137,14 +137,11 @@ def decide(
     return whole
 
 
-def test_part(part: Part, runs: Runs) -> Verdict:
+def judge_part(part: Part, runs: Runs) -> Verdict:
     measured = part.measure(runs)
     verdict = decide(measured.effects, part.margin, part.differs, measured.planned)
     verdict = replace(verdict, unit=part.unit, label=part.label, published=part.published, note=measured.note)
     return replace(verdict, beside=(verdict,)) if part.beside else verdict
-
-
-test_part.__test__ = False  # not a test, whatever pytest makes of its name
 
 
 def combine(verdicts) -> Verdict:

@@ -27,7 +27,8 @@ def seeds_of(runs: Runs) -> list[int]:
 def over_window(runs: Runs, metric: str, window: tuple[float, float] = LATE, chance: float | None = None) -> Effects:
     """Mean of a metric over a window of the run, per seed; NaN where nothing was recorded there.
 
-    With `chance`, a run that diverged before the end of the window counts at that value.
+    A run that diverged before the end of the window counts at `chance`, or without that with its last record, so that
+    survivors alone are never averaged.
     """
     values: Effects = {seed: math.nan for seed in seeds_of(runs)}
     if not values:
@@ -36,25 +37,32 @@ def over_window(runs: Runs, metric: str, window: tuple[float, float] = LATE, cha
     low, high = _steps(runs, window)
     for seed, mean in zip(series.columns, window_mean(series.index.to_numpy(), series.to_numpy(), low, high)):
         values[int(seed)] = float(mean)
-    if chance is not None:
-        ended = runs.table[(runs.table["state"] == "diverged") & (runs.table["diverged_at"] <= high)]
-        values.update({int(seed): chance for seed in ended["seed"]})
+    for seed in _diverged(runs, high):
+        records = series[seed].dropna()
+        values[seed] = chance if chance is not None else float(records.iloc[-1]) if len(records) else math.nan
     return values
 
 
 def kurtosis_over_window(runs: Runs, metric: str, window: tuple[float, float] = LATE) -> Effects:
-    """Mean excess kurtosis of the histograms recorded in a window, per seed; NaN where there is none."""
+    """Mean excess kurtosis of the histograms recorded in a window, per seed; NaN where there is none.
+
+    A run that diverged before the end of the window counts with its last histogram.
+    """
     values: Effects = {seed: math.nan for seed in seeds_of(runs)}
     if not values:
         return values
     low, high = _steps(runs, window)
-    rows = runs.distributions[runs.distributions["metric"] == metric]
-    rows = rows[(rows["step"] >= low) & (rows["step"] <= high)]
-    found: dict[int, list[float]] = {}
-    for run, lo, hi, counts in zip(rows["run"], rows["lo"], rows["hi"], rows["counts"]):
-        found.setdefault(int(runs.table["seed"][run]), []).append(excess_kurtosis(lo, hi, counts))
-    values.update({seed: sum(kurtoses) / len(kurtoses) for seed, kurtoses in found.items()})
+    broken = _diverged(runs, high)
+    for seed, rows in runs.histograms(metric).groupby("seed"):
+        chosen = rows.iloc[-1:] if seed in broken else rows[(rows["step"] >= low) & (rows["step"] <= high)]
+        found = [excess_kurtosis(lo, hi, counts) for lo, hi, counts in zip(chosen["lo"], chosen["hi"], chosen["counts"])]
+        values[int(seed)] = sum(found) / len(found) if found else math.nan
     return values
+
+
+def _diverged(runs: Runs, before: float) -> list[int]:
+    table = runs.table
+    return [int(s) for s in table.loc[(table["state"] == "diverged") & (table["diverged_at"] <= before), "seed"]]
 
 
 def _steps(runs: Runs, window: tuple[float, float]) -> tuple[float, float]:

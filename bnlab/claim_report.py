@@ -1,0 +1,136 @@
+"""Verdicts as rows (for JSON and the terminal) and as Markdown."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from bnlab.claims import UNDECIDED, Claim, Verdict
+from bnlab.stats import holm
+
+if TYPE_CHECKING:
+    from bnlab.store import Runs
+
+LEVEL_TEXT = "95 % Student-t intervals over seeds"
+
+
+def claim_rows(claims: Iterable[Claim], runs: Runs) -> list[dict]:
+    """One JSON-ready row per claim, in the order given; keys as `bnlab claims --json` documents them."""
+    return [claim_row(claim, claim.judge(runs), runs) for claim in claims]
+
+
+def claim_row(claim: Claim, verdict: Verdict, runs: Runs) -> dict:
+    return {
+        "id": claim.id,
+        "says": claim.says,
+        "kind": claim.kind,
+        "source": claim.source,
+        **_numbers(verdict),
+        "experiment": runs.experiment,
+        "data": runs.data,
+        "scale": runs.scale,
+        "from": runs.source,
+        "tests": claim.tests,
+        "figure": claim.figure,
+        "parts": [_part_row(part) for part in verdict.parts],
+        "beside": [_part_row(part) for part in verdict.beside],
+    }
+
+
+def _part_row(verdict: Verdict) -> dict:
+    return {"label": verdict.label, **_numbers(verdict)}
+
+
+def _numbers(verdict: Verdict) -> dict:
+    published = verdict.published
+    return {
+        "verdict": verdict.verdict,
+        "effect": _rounded(verdict.effect),
+        "unit": verdict.unit,
+        "interval": None if verdict.interval is None else [_rounded(limit) for limit in verdict.interval],
+        "n": verdict.n,
+        "planned": verdict.planned,
+        "published": None if published is None else dataclasses.asdict(published),
+        "margin": verdict.margin,
+        "p": _rounded(verdict.p),
+        "note": verdict.note,
+    }
+
+
+def _rounded(number: float | None) -> float | None:
+    """Six significant digits: the same text on every machine."""
+    return None if number is None or not math.isfinite(number) else float(f"{number:.6g}")
+
+
+def after_holm(rows: Sequence[dict]) -> tuple[int, int]:
+    """How many statements were decided by an interval, and how many of them stay so after Holm's adjustment over all."""
+    statements = [part for row in rows for part in (row["parts"] or [row])]
+    tested = [s for s in statements if s["interval"] is not None]
+    adjusted = holm([1.0 if s["p"] is None else s["p"] for s in tested])
+    decided = [p for s, p in zip(tested, adjusted) if s["verdict"] != UNDECIDED]
+    return len(decided), sum(p < 0.05 for p in decided)
+
+
+def claims_markdown(rows: Sequence[dict]) -> str:
+    """`claims.md` of a setting: a table of all claims, then every claim with its parts. Ends with a newline."""
+    first = rows[0]
+    decided, remaining = after_holm(rows)
+    lines = [
+        f"# Claims of {first['experiment']} on {first['data']}-{first['scale']}",
+        "",
+        f"Effects are oriented: positive speaks for the sentence. {LEVEL_TEXT}; n of planned seeds. "
+        f"Of {decided} decided statements, {remaining} stay decided after Holm's adjustment over all of them.",
+        "",
+        "| claim | says | verdict | effect | interval | n | published |",
+        "|---|---|---|---|---|---|---|",
+        *(_table_line(row["id"], row["says"], row) for row in rows),
+    ]
+    for row in rows:
+        lines += ["", *_section(row)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(row: dict) -> list[str]:
+    lines = [f"## {row['id']}: {row['verdict']}", "", f"> {row['says']}", "", f"Source: {row['source']}. Kind {row['kind']}."]
+    if row["tests"]:
+        lines[-1] += f" Tested: {row['tests']}."
+    if row["figure"]:
+        lines[-1] += f" Figure: `{row['figure']}`."
+    lines += ["", "| statement | verdict | effect | interval | margin | n | published | seen |", "|---|---|---|---|---|---|---|---|"]
+    lines += [_part_line(part["label"], part) for part in row["parts"] or [row | {"label": row["tests"] or "the sentence"}]]
+    return lines + [_part_line(f"beside it: {part['label']}", part) for part in row["beside"]]
+
+
+def _table_line(name: str, says: str, row: dict) -> str:
+    effect, interval = ("per part", "") if row["parts"] else (effect_text(row), interval_text(row))
+    cells = (name, says, f"**{row['verdict']}**", effect, interval, n_text(row), published_text(row))
+    return f"| {' | '.join(_cell(c) for c in cells)} |"
+
+
+def _part_line(label: str, row: dict) -> str:
+    margin = "" if row["margin"] is None else f"{row['margin']:.3g}"
+    cells = (label, f"**{row['verdict']}**", effect_text(row), interval_text(row), margin, n_text(row), published_text(row))
+    return f"| {' | '.join(_cell(c) for c in (*cells, row['note']))} |"
+
+
+def _cell(text: str) -> str:
+    return str(text).replace("|", "\\|").replace("\n", " ")
+
+
+def effect_text(row: dict) -> str:
+    """`+0.0123 accuracy`, or a dash where nothing could be measured."""
+    return "–" if row["effect"] is None else f"{row['effect']:+.3g} {row['unit']}".rstrip()
+
+
+def interval_text(row: dict) -> str:
+    return "–" if row["interval"] is None else f"[{row['interval'][0]:+.3g}, {row['interval'][1]:+.3g}]"
+
+
+def n_text(row: dict) -> str:
+    return str(row["n"]) if row["n"] == row["planned"] else f"{row['n']} of {row['planned']}"
+
+
+def published_text(row: dict) -> str:
+    return "" if row["published"] is None else row["published"]["text"]

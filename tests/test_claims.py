@@ -1,0 +1,159 @@
+"""The verdict rule: what is supported, what is refuted, and that nothing is claimed without cause."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from bnlab.claim_report import after_holm, claim_row, claims_markdown
+from bnlab.claims import MIXED, REFUTED, SUPPORTED, UNDECIDED, Claim, Measured, Part, Published, Verdict, combine, decide
+from bnlab.measures import over_window
+
+SPREAD = np.array([-0.1, -0.05, 0.0, 0.05, 0.1])
+
+
+@pytest.mark.parametrize(
+    "centre, margin, differs, expected",
+    [
+        (1.0, 0.5, True, SUPPORTED),
+        (-1.0, 0.5, True, REFUTED),
+        (0.0, 0.5, True, REFUTED),
+        (0.0, 0.5, False, UNDECIDED),
+        (0.5, 0.5, True, UNDECIDED),
+        (-0.5, 0.5, True, UNDECIDED),
+        (0.3, 0.0, True, SUPPORTED),
+        (0.0, 0.0, True, UNDECIDED),
+    ],
+)
+def test_rule(centre, margin, differs, expected):
+    verdict = decide(centre + SPREAD, margin, differs)
+    assert verdict.verdict == expected
+    assert (verdict.p is None) == (expected == UNDECIDED)
+    assert verdict.p is None or verdict.p < 0.05
+
+
+def test_one_seed_decides_nothing():
+    verdict = decide({0: 5.0}, 0.1, planned=3)
+    assert (verdict.verdict, verdict.effect, verdict.interval, verdict.n, verdict.planned) == (UNDECIDED, 5.0, None, 1, 3)
+
+
+def test_missing_runs_are_counted_as_missing():
+    verdict = decide({0: 1.0, 1: 1.1, 2: math.nan}, 0.0, planned=5)
+    assert (verdict.n, verdict.planned) == (2, 5)
+    nothing = decide({}, 0.0, planned=5)
+    assert (nothing.verdict, nothing.effect, nothing.n, nothing.planned) == (UNDECIDED, None, 0, 5)
+
+
+def test_negative_margin_is_refused():
+    with pytest.raises(ValueError, match="margin"):
+        decide([1.0, 2.0], -0.1)
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+@pytest.mark.parametrize("margin", [0.0, 0.3])
+def test_two_equal_arms_differ_in_at_most_one_of_twenty(n, margin):
+    differences = np.random.default_rng(n).standard_normal((3000, n, 2)) @ [1, -1]
+    said = [decide(d, margin, differs=False).verdict for d in differences]
+    assert np.mean([s != UNDECIDED for s in said]) <= 0.064
+
+
+def test_one_arm_as_both_supports_nothing():
+    same = dict.fromkeys(range(5), 0.0)
+    assert decide(same, 0.0).verdict == UNDECIDED
+    assert decide(same, 0.1).verdict == REFUTED  # of a sentence that says they differ
+
+
+@pytest.mark.parametrize("parts, whole", [
+    ((SUPPORTED, SUPPORTED), SUPPORTED),
+    ((REFUTED, REFUTED), REFUTED),
+    ((SUPPORTED, REFUTED), MIXED),
+    ((SUPPORTED, UNDECIDED, REFUTED), MIXED),
+    ((SUPPORTED, UNDECIDED), UNDECIDED),
+    ((REFUTED, UNDECIDED), UNDECIDED),
+])  # fmt: skip
+def test_parts_make_a_whole(parts, whole):
+    verdict = combine(Verdict(word, 1.0, n=5 - k, planned=5) for k, word in enumerate(parts))
+    assert verdict.verdict == whole
+    assert [part.verdict for part in verdict.parts] == list(parts)
+    assert (verdict.n, verdict.planned) == (6 - len(parts), 5)
+
+
+def _part(effects, **more) -> Part:
+    return Part("a", "m", "up", "units", 0.1, lambda runs: Measured(effects, 3), **more)
+
+
+UP, DOWN = {0: 1.0, 1: 1.1, 2: 0.9}, {0: -1.0, 1: -1.1, 2: -0.9}
+
+
+def test_what_stands_beside_does_not_count():
+    claim = Claim("S0-99", "it rises", "S", "nowhere", parts=(_part(UP), _part(DOWN, beside=True)))
+    verdict = claim.judge(None)
+    assert verdict.verdict == SUPPORTED and verdict.parts == ()
+    assert [v.verdict for v in verdict.beside] == [REFUTED]
+
+
+def test_a_claim_needs_something_to_rest_on():
+    with pytest.raises(ValueError, match="needs a test"):
+        Claim("S0-99", "it rises", "S", "nowhere", parts=(_part(UP, beside=True),))
+    with pytest.raises(ValueError, match="kind"):
+        Claim("S0-99", "it rises", "Z", "nowhere", parts=(_part(UP),))
+
+
+@dataclasses.dataclass
+class Setting:
+    experiment: str = "x"
+    data: str = "mnist"
+    scale: str = "laptop"
+    source: str = "pack"
+
+
+def _row(parts) -> dict:
+    claim = Claim("S0-99", "it | rises", "S", "nowhere", "m", parts, Published(2.5, "about 2.5", "the chart"))
+    return claim_row(claim, claim.judge(None), Setting())
+
+
+def test_rows_carry_what_the_command_promises():
+    row = json.loads(json.dumps(_row((_part(UP),))))
+    wanted = "id says kind source verdict effect unit interval n planned published experiment data scale from".split()
+    assert set(wanted) <= set(row)
+    assert row["published"] == {"value": 2.5, "text": "about 2.5", "provenance": "the chart"}
+    assert row["from"] == "pack" and len(row["interval"]) == 2
+    assert json.loads(json.dumps(_row((_part({}),))))["effect"] is None
+
+
+def test_markdown_has_a_whole_table_and_every_part():
+    text = claims_markdown([_row((_part(UP), _part(DOWN), _part(UP, beside=True))), _row((_part({0: 1.0}),))])
+    assert "**mixed**" in text and "1 of 3" in text and "beside it: a" in text and "it \\| rises" in text
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.replace("\\|", "").count("|") for line in tables} == {8, 9}
+
+
+def test_holm_over_all_statements():
+    rows = [_row((_part(UP), _part(DOWN))), _row((_part({0: 1.0}),))]
+    assert after_holm(rows) == (2, 2)
+
+
+def test_diverged_runs_count_at_chance_or_with_their_last_record(made):
+    runs = made
+    broken = runs.table.index[0]
+    table = runs.table.copy()
+    table.loc[broken, ["state", "diverged_at"]] = ["diverged", 400.0]
+    metrics = runs.metrics[(runs.metrics["run"] != broken) | (runs.metrics["step"] <= 400)]
+    cut = dataclasses.replace(runs, table=table, metrics=metrics).select(**{k: table.loc[broken, k] for k in KEYS})
+    seed = table.loc[broken, "seed"]
+    assert over_window(cut, "curves/test_accuracy", chance=0.1)[seed] == 0.1
+    saturated = cut.series("activations/saturated/pooled")[seed].dropna().iloc[-1]
+    assert over_window(cut, "activations/saturated/pooled")[seed] == saturated
+    assert len(over_window(cut, "curves/test_accuracy", chance=0.1)) == 3
+
+
+KEYS = ("model.activation", "model.name", "variant", "lr", "batch_size", "steps")
+
+
+@pytest.fixture(scope="module")
+def made():
+    from made_runs import as_the_talk_says, made_runs
+
+    return made_runs(as_the_talk_says)
