@@ -27,6 +27,15 @@ sys.meta_path.insert(0, Blocked())
 """
 
 
+GROUPS = ("real_data", "ray", "slurm", "browser", "kill_storm")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the groups of each test into the JUnit report, where `.ci/check_groups.py` looks for them."""
+    for item in items:
+        item.user_properties += [("group", group) for group in GROUPS if item.get_closest_marker(group)]
+
+
 @pytest.fixture(autouse=True)
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The results folder of this test; commands and child processes write there unless told otherwise."""

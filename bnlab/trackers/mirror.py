@@ -101,8 +101,15 @@ def follow(run: Path, sink: Sink, ledger: Ledger, ended: threading.Event, poll: 
             ledger.save(tail.seen)  # before they are sent: a mirror that is killed here loses rows, but repeats none
         for row in rows:
             sink.record(row["step"], row["values"], row.get("histograms", {}))
+    sink.close(_final_state(run))
+
+
+def _final_state(run: Path) -> str:
+    """The run's state; one that has let go of its mirror while it still counts as running has raised an error."""
     status = read_status(run)
-    sink.close(status.state if status else "interrupted")
+    if status is None or status.state == "running":
+        return "failed"
+    return status.state
 
 
 def mirror(open_sink: OpenSink, run: Path, config: dict, ended: threading.Event) -> str:
