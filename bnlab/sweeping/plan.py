@@ -58,15 +58,15 @@ def make_plan(experiment: str, words: list[str]) -> Plan:
     data, scale = (_single(axes, key, default) for key, default in (("data", DEFAULT_DATA), ("scale", DEFAULT_SCALE)))
     setting = card(experiment).setting(data, scale)
     recipes = [r for sweep in setting.sweeps for r in _recipes(experiment, setting, sweep)]
-    varying = _varying(recipes)
-    complete = _planned(recipes, varying)
+    shown = _distinguishing(recipes)
+    complete = _planned(recipes, shown)
     asked = recipes
     for axis in _merged(a for a in axes if a.key not in ("data", "scale")):
         asked = _apply(asked, axis)
-        varying |= {axis.key} - set(NOT_OVERRIDES)
+        shown += [axis.key] if axis.key not in (*shown, *NOT_OVERRIDES) else []
     if not asked:
         raise BadInput(f"{' '.join(words)}: no run of the plan has all of these; `bnlab run {experiment} --dry-run` shows it")
-    return Plan(experiment, data, scale, complete if asked is recipes else _planned(asked, varying), complete)
+    return Plan(experiment, data, scale, complete if asked is recipes else _planned(asked, shown), complete)
 
 
 def setting_plan(experiment: str, setting: Setting) -> Plan:
@@ -101,10 +101,21 @@ def _recipes(experiment: str, setting: Setting, sweep: str) -> list[Recipe]:
     return recipes
 
 
-def _varying(recipes: list[Recipe]) -> set[str]:
-    """The sweep keys that do not have the same value in all runs."""
-    named = {key for recipe in recipes for key in recipe.named} - set(NOT_OVERRIDES)
-    return {key for key in named if len({repr(_value(recipe, key)) for recipe in recipes}) > 1}
+def _distinguishing(recipes: list[Recipe]) -> list[str]:
+    """The sweep keys that tell runs of one variant apart, in the order the plan names them.
+
+    A key that follows from earlier ones (a schedule that goes with its learning rate, say) is left out.
+    """
+    named = dict.fromkeys(key for recipe in recipes for key in recipe.named if key not in NOT_OVERRIDES)
+    kept: list[str] = []
+    for key in named:
+        if _kinds(recipes, [*kept, key]) > _kinds(recipes, kept):
+            kept.append(key)
+    return kept
+
+
+def _kinds(recipes: list[Recipe], keys: list[str]) -> int:
+    return len({(repr(r.choices["variant"]), *(repr(_value(r, key)) for key in keys)) for r in recipes})
 
 
 def _value(recipe: Recipe, key: str) -> object:
@@ -142,14 +153,14 @@ def _assign(recipe: Recipe, key: str, value: object) -> Recipe:
     return dataclasses.replace(recipe, values={**recipe.values, key: value})
 
 
-def _planned(recipes: list[Recipe], varying: set[str]) -> tuple[PlannedRun, ...]:
+def _planned(recipes: list[Recipe], shown: list[str]) -> tuple[PlannedRun, ...]:
     """Every run once, in the order of the sweeps."""
     runs: dict[tuple[str, str], PlannedRun] = {}
     for recipe in recipes:
         first = build(recipe.choices, {**recipe.values, "seed": recipe.seeds[0]})
         stem = run_id(first).rpartition("-s")[0]
         leaves = flatten(first)
-        overrides = {k: recipe.choices[k] if k in GROUPS else leaves[k] for k in sorted(varying)}
+        overrides = {k: recipe.choices[k] if k in GROUPS else leaves[k] for k in shown}
         for seed in recipe.seeds:
             config = first if seed == first.seed else dataclasses.replace(first, seed=_whole(seed))
             runs.setdefault((config.variant, f"{stem}-s{seed}"), PlannedRun(config, f"{stem}-s{seed}", overrides))

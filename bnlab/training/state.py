@@ -7,7 +7,8 @@ import hashlib
 import torch
 
 from bnlab.config import RunConfig
-from bnlab.data import Batches, ImageSets
+from bnlab.data.batches import Batches
+from bnlab.data.image_set import ImageSets
 from bnlab.models import build
 from bnlab.probes import PROBES, Probing
 from bnlab.training.optim import make_optimizer
