@@ -1,0 +1,163 @@
+"""Batches against slow twins: every image once, resuming at every position, crops and flips image by image."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from bnlab.data.batches import Batches, augment
+from bnlab.data.image_set import ImageSet
+from bnlab.data.pixels import Pixels
+from bnlab.errors import BadInput
+
+
+def numbered(count: int, shape: tuple[int, int, int] = (1, 2, 2)) -> ImageSet:
+    """Image i has label i, and its bytes follow from i."""
+    size = shape[0] * shape[1] * shape[2]
+    rows = (torch.arange(count)[:, None] * 7 + torch.arange(size)) % 256
+    return ImageSet(rows.to(torch.uint8), torch.arange(count), shape, Pixels("unit"))
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def stream(images: ImageSet, size: int, **options: object) -> Batches:
+    return Batches(images, size, generator(1), generator(2), **options)
+
+
+def labels_of(batches: Batches, count: int) -> list[list[int]]:
+    return [batches.next()[1].tolist() for _ in range(count)]
+
+
+@pytest.mark.parametrize("shuffle", ["every_epoch", "once"])
+def test_an_epoch_shows_each_image_at_most_once_and_all_but_the_incomplete_batch(shuffle: str) -> None:
+    batches = stream(numbered(23), 5, shuffle=shuffle)
+    assert batches.steps_per_epoch == 4
+    epochs = [sum(labels_of(batches, 4), []) for _ in range(3)]
+    for seen in epochs:
+        assert len(seen) == len(set(seen)) == 20
+        assert seen != sorted(seen)
+    assert (epochs[0] == epochs[1] == epochs[2]) == (shuffle == "once")
+
+
+def test_a_batch_pairs_each_image_with_its_label() -> None:
+    images = numbered(40, (3, 4, 4))
+    x, y = stream(images, 8).next()
+    for image, label in zip(x, y, strict=True):
+        assert torch.equal(image, images.images[label].float() / 255)
+
+
+def test_the_order_depends_on_the_order_generator_alone() -> None:
+    one, same = (Batches(numbered(60), 10, generator(5), generator(s)) for s in (1, 2))
+    torch.manual_seed(0)
+    first = labels_of(one, 12)
+    torch.manual_seed(99)
+    assert labels_of(same, 12) == first
+    other = Batches(numbered(60), 10, generator(6), generator(1))
+    assert labels_of(other, 12) != first
+    augmented = Batches(numbered(60), 10, generator(5), generator(1), crop=1, flip=True)
+    assert labels_of(augmented, 12) == first
+
+
+@pytest.mark.parametrize("shuffle", ["every_epoch", "once"])
+@pytest.mark.parametrize("augmented", [False, True])
+def test_resuming_at_every_position_gives_the_same_batches(shuffle: str, augmented: bool) -> None:
+    options = {"shuffle": shuffle, "crop": 1, "flip": True} if augmented else {"shuffle": shuffle}
+    images = numbered(11, (3, 3, 3))
+    whole = stream(images, 3, **options)
+    states, expected = [], []
+    for _ in range(10):  # three epochs and a bit
+        states.append(copy.deepcopy(whole.state()))
+        expected.append(whole.next())
+    for position, state in enumerate(states):
+        resumed = Batches(images, 3, generator(77), generator(78), **options)
+        resumed.next()
+        resumed.load_state(state)
+        for x, y in expected[position:]:
+            again_x, again_y = resumed.next()
+            assert torch.equal(again_x, x) and torch.equal(again_y, y)
+
+
+def test_a_state_survives_a_checkpoint(tmp_path) -> None:
+    batches = stream(numbered(11), 3, crop=1)
+    labels_of(batches, 5)
+    torch.save(batches.state(), tmp_path / "state.pt")
+    expected = labels_of(batches, 5)
+    resumed = stream(numbered(11), 3, crop=1)
+    resumed.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert labels_of(resumed, 5) == expected
+
+
+@pytest.mark.parametrize("taken", [0, 2, 4, 7])
+def test_peeking_does_not_advance(taken: int) -> None:
+    batches, twin = (stream(numbered(16, (1, 3, 3)), 4, crop=1, flip=True) for _ in range(2))
+    for _ in range(taken):
+        batches.next(), twin.next()
+    peeked = batches.peek()
+    for _ in range(6):
+        x, y = batches.next()
+        twin_x, twin_y = twin.next()
+        assert torch.equal(x, twin_x) and torch.equal(y, twin_y)
+        if peeked is not None:
+            assert torch.equal(peeked[0], x) and torch.equal(peeked[1], y)
+            peeked = None
+
+
+def slow_augment(images: np.ndarray, crop: int, flips: list[int], down: list[int], right: list[int]) -> np.ndarray:
+    """uint8 (N, H, W, C), one image at a time."""
+    height, width = images.shape[1:3]
+    out = []
+    for i, image in enumerate(images):
+        mirrored = image[:, ::-1] if flips[i] else image
+        bordered = np.pad(mirrored, ((crop, crop), (crop, crop), (0, 0)))
+        out.append(bordered[down[i] : down[i] + height, right[i] : right[i] + width])
+    return np.stack(out)
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 4), (3, 4, 6)])
+@pytest.mark.parametrize(("crop", "flip"), [(0, True), (2, False), (3, True)])
+def test_crops_and_flips_equal_a_loop_over_images(shape: tuple[int, int, int], crop: int, flip: bool) -> None:
+    channels, height, width = shape
+    count = 50
+    images = np.random.RandomState(0).randint(1, 256, (count, height, width, channels)).astype(np.uint8)
+    fast = augment(torch.from_numpy(images).view(count, -1), shape, crop, flip, generator(3))
+    twin = generator(3)
+    flips = torch.randint(2, (count,), generator=twin).tolist() if flip else [0] * count
+    shifts = torch.randint(2 * crop + 1, (2, count), generator=twin).tolist() if crop else [[0] * count] * 2
+    expected = slow_augment(images, crop, flips, *shifts)
+    assert np.array_equal(fast.numpy().reshape(expected.shape), expected)
+    if flip:
+        assert 0 < sum(flips) < count
+    if crop:
+        assert set(shifts[0]) == set(shifts[1]) == set(range(2 * crop + 1))
+
+
+def test_augmentation_leaves_the_set_as_it_was() -> None:
+    images = numbered(12, (3, 4, 4))
+    before = images.rows.clone()
+    batches = stream(images, 4, crop=1, flip=True)
+    for _ in range(6):
+        batches.next()
+    assert torch.equal(images.rows, before)
+
+
+def test_a_batch_larger_than_the_set_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"batch_size=13: there are only 12 training images"):
+        stream(numbered(12), 13)
+    assert stream(numbered(12), 12).steps_per_epoch == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (3, 4, 4)])
+@pytest.mark.parametrize("channels_last", [None, True, False])
+def test_memory_format(shape: tuple[int, int, int], channels_last: bool | None) -> None:
+    images = numbered(6, shape)
+    x, _ = images.batch(torch.tensor([4, 1]), channels_last=channels_last)
+    assert torch.equal(x, images.images[[4, 1]].float() / 255)
+    if channels_last or (channels_last is None and shape[0] > 1):
+        assert x.is_contiguous(memory_format=torch.channels_last) and x.stride(1) == 1
+    else:
+        assert x.is_contiguous()
