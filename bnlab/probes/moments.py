@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from bnlab.cadence import Cadence
 from bnlab.config import RunConfig
 from bnlab.probes.bands import unit_moments
-from bnlab.probes.probe import Measurement, Moment, Probe, Tap, due_steps, to_floats
+from bnlab.probes.probe import Measurement, Moment, Probe, Tap, to_floats
 from bnlab.probes.taps import chosen_layers
 
 UNIT = 0  # the one unit whose own moments are recorded
@@ -34,7 +35,8 @@ def measure(moment: Moment) -> Measurement:
 
 
 def _due(config: RunConfig, steps_per_epoch: int) -> frozenset[int]:
-    return due_steps(config.probe.moments.cadence, config.steps, steps_per_epoch)
+    """Only the steps of the cadence: a record at an odd distance from the one before would be another quantity."""
+    return Cadence.parse(config.probe.moments.cadence).steps(config.steps + 1, steps_per_epoch)
 
 
 def _layers(config: RunConfig, blocks: int) -> tuple[int, ...]:

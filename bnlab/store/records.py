@@ -11,7 +11,7 @@ from pathlib import Path
 from bnlab.store.files import write_aside
 
 BINS = 64
-LARGEST_COUNT = 65_535
+LARGEST_COUNT = 255
 SIGNIFICANT_DIGITS = 4
 
 
@@ -33,7 +33,7 @@ def quantise(value: float) -> float:
 
 
 def scale_counts(counts: list[int]) -> tuple[int, ...]:
-    """Shrink counts in proportion so that the largest fits 16 bits; smaller histograms stay as they are."""
+    """Shrink counts in proportion so that the largest fits one byte; smaller histograms stay as they are."""
     largest = max(counts)
     if largest <= LARGEST_COUNT:
         return tuple(int(c) for c in counts)
@@ -94,7 +94,7 @@ def histogram_table(rows: list[tuple]):
     import pyarrow as pa
 
     metric, step, lo, hi, counts = zip(*rows) if rows else ((), (), (), (), ())
-    flat = pa.array([c for row in counts for c in row], pa.uint16())
+    flat = pa.array([c for row in counts for c in row], pa.uint8())
     return pa.table(
         {
             "metric": pa.array(metric, pa.string()),
