@@ -1,0 +1,59 @@
+"""Comparing two arms seed by seed: how much their moments move, and how many steps they need."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bnlab.claims import Measured
+from bnlab.stats import paired_difference, steps_text, steps_to
+
+if TYPE_CHECKING:
+    from bnlab.store import Runs
+
+SMALLEST = 1e-6  # a smaller value counts as this in a ratio, so that its logarithm exists
+
+BySeed = dict[int, float]
+
+
+def median_over_run(arm: Runs, metric: str) -> BySeed:
+    """Median of all records of a metric per seed; NaN for a run without any, as one that diverged before its first."""
+    series = arm.series(metric)
+    return {int(seed): float(series[seed].median()) for seed in series.columns}
+
+
+def log_ratio(above: BySeed, below: BySeed) -> BySeed:
+    """log10(above / below) per seed; NaN where either side is missing."""
+    return paired_difference(_logs(above), _logs(below))
+
+
+def _logs(values: BySeed) -> BySeed:
+    return {seed: math.nan if math.isnan(v) else math.log10(max(v, SMALLEST)) for seed, v in values.items()}
+
+
+def mean_of(every: list[BySeed]) -> BySeed:
+    """Mean of several effects per seed; NaN for a seed that lacks any of them."""
+    seeds = sorted({seed for effects in every for seed in effects})
+    return {seed: sum(effects.get(seed, math.nan) for effects in every) / len(every) for seed in seeds}
+
+
+def steps_to_reach(arm: Runs, metric: str, threshold: float, records: int = 5) -> BySeed:
+    """First step per seed at which the running median over so many records is at the threshold, infinite if never."""
+    series = arm.series(metric)
+    smooth = {int(s): series[s].dropna().rolling(records, center=True).median() for s in series.columns}
+    return {seed: steps_to(line.index.to_numpy(), line.to_numpy(), threshold) for seed, line in smooth.items()}
+
+
+def steps_saved(
+    faster: tuple[str, Runs], slower: tuple[str, Runs], planned: int, reach: Callable[[Runs], BySeed]
+) -> Measured:
+    """Steps that the faster of two named arms saves; never counts as all steps, which understates the difference."""
+    found = {name: reach(arm) for name, arm in (faster, slower)}
+    lasts = [int(arm.table["steps"].max()) for _, arm in (faster, slower) if arm.n]
+    if len(lasts) < 2:
+        return Measured({}, planned, "an arm has no run")
+    last = max(lasts)
+    words = [f"{name} {', '.join(steps_text(step, last) for step in steps.values())}" for name, steps in found.items()]
+    quick, slow = ({seed: min(step, last) for seed, step in found[name].items()} for name, _ in (faster, slower))
+    return Measured(paired_difference(slow, quick), planned, "steps per seed: " + "; ".join(words))
