@@ -31,6 +31,7 @@ class ForkServer:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             start_new_session=True,
+            env={"OPENBLAS_NUM_THREADS": "1", **os.environ},  # numpy's threads; torch's follow the run's own key
         )
         self._pending = b""
         self.ready = False
