@@ -111,4 +111,4 @@ def _taps(config: RunConfig, blocks: int) -> frozenset[Tap]:
     return frozenset((layer, name) for layer in _layers(config, blocks) for name in ("normed", "activation"))
 
 
-ACTIVATIONS = Probe("activations", _due, measure, _taps)
+ACTIVATIONS = Probe("activations", _due, measure, _taps, runs_net=lambda moment: False)

@@ -26,7 +26,7 @@ def measure(moment: Moment) -> Measurement:
     if moment.is_due(chosen.cadence):
         numbers["curves/train_loss"] = moment.loss
         numbers["curves/train_accuracy"] = accuracy(moment.logits, moment.y)
-    if moment.is_due(chosen.full):
+    if _evaluates(moment):
         for name, (loss, right) in _full_and_test(moment).items():
             numbers |= {f"curves/{name}_loss": loss, f"curves/{name}_accuracy": right}
         if moment.config.norm.name == "noisy_batch":
@@ -52,4 +52,8 @@ def _due(config: RunConfig, steps_per_epoch: int) -> frozenset[int]:
     return batch | due_steps(chosen.full, config.steps, steps_per_epoch)
 
 
-CURVES = Probe("curves", _due, measure)
+def _evaluates(moment: Moment) -> bool:
+    return moment.is_due(moment.config.probe.curves.full)
+
+
+CURVES = Probe("curves", _due, measure, runs_net=_evaluates)

@@ -47,4 +47,4 @@ def _taps(config: RunConfig, blocks: int) -> frozenset[Tap]:
     return frozenset((layer, "normed") for layer in _layers(config, blocks))
 
 
-MOMENTS = Probe("moments", _due, measure, _taps)
+MOMENTS = Probe("moments", _due, measure, _taps, runs_net=lambda moment: False)

@@ -54,15 +54,17 @@ class Probe:
     """A quantity, or a family of them, that a run can record.
 
     `measure` is a generator that pauses where the weights move: before its one bare `yield` it sees gradients and old
-    weights, after it the new weights; then it yields `{probe/quantity/layer: number or Histogram}`. Both halves run
-    inside `undisturbed`. `due(config, steps_per_epoch)` gives the steps at which it measures, and
-    `taps(config, blocks)` what it wants to see of a forward pass through so many blocks.
+    weights, after it the new weights; then it yields `{probe/quantity/layer: number or Histogram}`.
+    `due(config, steps_per_epoch)` gives the steps at which it measures, `taps(config, blocks)` what it wants to see of
+    a forward pass through so many blocks. Both halves run inside `undisturbed`, unless `runs_net(moment)` says that
+    this time it only reads what the moment shows: saving the state of a small net costs as much as such a look.
     """
 
     name: str
     due: Callable[[RunConfig, int], frozenset[int]]
     measure: Callable[[Moment], Measurement]
     taps: Callable[[RunConfig, int], frozenset[Tap]] = lambda config, blocks: frozenset()
+    runs_net: Callable[[Moment], bool] = lambda moment: True
 
 
 @functools.lru_cache(maxsize=64)
@@ -79,6 +81,6 @@ def to_floats(values: dict[str, Tensor]) -> dict[str, Value]:
     """Move scalar tensors to the host in one transfer; an infinity becomes NaN, the one sign for "not a value"."""
     if not values:
         return {}
-    stacked = torch.stack([v.to(torch.float64) for v in values.values()])
+    stacked = torch.stack(list(values.values())).double()
     finite = torch.where(stacked.isfinite(), stacked, torch.nan)
     return dict(zip(values, finite.tolist()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,12 +21,18 @@ if TYPE_CHECKING:
     from bnlab.models import Net
 
 
+@dataclass(frozen=True)
+class _Running:
+    measurement: Measurement
+    runs_net: bool
+
+
 class Probing:
     """Drives the probes of a run through its steps.
 
     The loop does its forward pass inside `listening(step)`, calls `before` with that pass and its gradients, updates
-    the weights, and takes what was measured from `after`. `generators` are the run's random streams. Each half of each
-    probe runs inside `undisturbed`, so that no probe disturbs the training or another probe.
+    the weights, and takes what was measured from `after`. `generators` are the run's random streams. Each half of a probe
+    that runs the net is inside an `undisturbed` of its own, so that it disturbs neither the training nor another probe.
     """
 
     def __init__(
@@ -42,7 +49,7 @@ class Probing:
         self._due = [(probe, probe.due(config, steps_per_epoch)) for probe in probes]
         self._taps = {probe.name: probe.taps(config, len(model.blocks)) for probe in probes}
         self._memory: dict[str, dict[str, Tensor]] = {probe.name: {} for probe in probes}
-        self._running: list[Measurement] = []
+        self._running: list[_Running] = []
 
     def due(self, step: int) -> tuple[Probe, ...]:
         """The probes that measure at `step`; the state after the last update is at `config.steps`."""
@@ -58,20 +65,24 @@ class Probing:
     def before(self, moment: Moment) -> None:
         """The half of every due probe that comes before the update."""
         for probe in self.due(moment.step):
-            measurement = probe.measure(dataclasses.replace(moment, memory=self._memory[probe.name]))
-            self._running.append(measurement)
-            with undisturbed(self._model, self._generators):
-                next(measurement)
+            shown = dataclasses.replace(moment, memory=self._memory[probe.name])
+            running = _Running(probe.measure(shown), probe.runs_net(shown))
+            self._running.append(running)
+            with self._guard(running):
+                next(running.measurement)
 
     def after(self) -> dict[str, Value]:
         """The half that comes after it: what was measured, rounded to what is stored; empty when nothing was due."""
         running, self._running = self._running, []
         values: dict[str, Value] = {}
-        for measurement in running:
-            with undisturbed(self._model, self._generators):
-                values |= next(measurement) or {}
-                measurement.close()
+        for each in running:
+            with self._guard(each):
+                values |= next(each.measurement) or {}
+                each.measurement.close()
         return {name: v if isinstance(v, Histogram) else quantise(v) for name, v in values.items()}
+
+    def _guard(self, running: _Running) -> contextlib.AbstractContextManager[None]:
+        return undisturbed(self._model, self._generators) if running.runs_net else contextlib.nullcontext()
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """What the probes remember, as plain tensors: {probe: {key: tensor}}."""
