@@ -190,6 +190,15 @@ def test_same_padding_puts_the_odd_zero_after(size: int, kernel: int, stride: in
     torch.testing.assert_close(layer(x)[0].permute(1, 2, 0), expected + layer.bias)
 
 
+def test_rows_and_columns_are_padded_each_by_its_own_size() -> None:
+    layer, x = SameConv2d(1, 2, 4, 2), torch.randn(3, 1, 7, 8)
+    first = layer(x)
+    assert first.shape == (3, 2, 4, 4)
+    with torch.no_grad():
+        layer.weight.copy_(layer.weight.mT.clone())
+    torch.testing.assert_close(layer(x.mT), first.mT)
+
+
 @pytest.mark.parametrize("name", ["convnet", "vgg_a", "vgg_d"])
 @pytest.mark.parametrize("norm", ["none", "batch", "noisy_batch"])
 def test_memory_format_of_the_images_changes_no_number(name: str, norm: str) -> None:
