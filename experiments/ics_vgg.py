@@ -19,12 +19,20 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bnlab import published
 from bnlab.claims import SUPPORTED, UNDECIDED, Claim, Measured, Part, Published, Verdict, combine, judge_part
 from bnlab.comparisons import log_ratio, mean_of, median_over_run, steps_saved, steps_to_reach
 from bnlab.measures import over_window
+from bnlab.plots import panels
+from bnlab.plots import published as marks
+from bnlab.plots.drawing import Drawing, finish, seeds_words
+from bnlab.plots.panels import Groups, Line
+from bnlab.plots.style import PAGE, TEXT, Look, legend, look, new_figure, styled
 from bnlab.stats import paired_difference
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bnlab.store import Runs
 
 Cell = tuple[float, float]  # learning rate, weight decay
@@ -245,7 +253,7 @@ CLAIMS = (
         kind="D",
         source=_SECTION + "section 2.1 and algorithm 1",
         tests="Four arms ran, the noise has the paper's constants and place, and the input means of bn_noise, not "
-        "those of bn, change by the 1/3 that redrawing at every step predicts. Beside it the control, plain - plain_noise.",
+        "those of bn, change by the 1/3 that redrawing predicts. Beside it the control, plain - plain_noise.",
         parts=MECHANISM,
         test=_as_described,
         published=Published(0.036, "change .269, .268, .345 at layers 2, 9, 13; 0.1 - |.269 - 1/3|", _FIGURE_8),
@@ -290,4 +298,148 @@ CLAIMS = (
         figure="accuracy_windows",
     ),
 )
-FIGURES: dict = {}
+
+
+SANTURKAR = "santurkar2018"
+TEST = {variant: "curves/test_accuracy" for variant in VARIANTS} | {"bn_noise": "curves/test_accuracy_recalibrated"}
+RAW = Look("BN + noise, statistics as gathered", "#7fcbb4", (0, (1, 1)), "")  # paler than bn_noise
+UNLIKE = "Published: one run of the paper's VGG, batch 128, all 50,000 training images, weight decay not stated."
+
+
+@styled
+def draw_accuracy(runs: Runs) -> Drawing:
+    """Training and test accuracy; on CIFAR-10 beside the published curves, step for step."""
+    figure = new_figure(PAGE, 2.9)
+    train, test = figure.subplots(1, 2, sharey=True)
+    arms = {variant: arm(runs, variant) for variant in VARIANTS}
+    width = max(1, int(runs.table["steps"].max()) // 60)
+    raw = Line(arms["bn_noise"], "bn_noise", TEST["bn"], look=RAW)
+    numbers = [
+        panels.accuracy_lines(train, [Line(own, v, ACCURACY, width) for v, own in arms.items()], CHANCE),
+        panels.accuracy_lines(test, [*(Line(own, v, TEST[v]) for v, own in arms.items()), raw], CHANCE),
+    ]
+    handles = [*marks.handles(VARIANTS), marks.entry(RAW)]
+    words = (
+        f"Training accuracy of the mini-batch, averaged over {width} steps; test accuracy of BN + noise on statistics "
+    )
+    words += "re-estimated without noise."
+    if runs.data == "cifar10":
+        numbers += [_published(train, ACCURACY), _published(test, TEST["bn"])]
+        handles.append(marks.handle(SANTURKAR))
+        words += " " + UNLIKE
+    train.set(title="training", ylabel="accuracy (%)", ylim=(0, 101))
+    test.set(title="test")
+    legend(figure, handles, 3)
+    return finish(figure, numbers, _primary(runs), f"{_spread(runs)} {words}")
+
+
+def _published(ax, metric: str) -> pd.DataFrame:
+    """Figures 2 (training) and 1 (test) of the paper, as far as the x axis goes."""
+    import pandas as pd
+
+    training = metric == ACCURACY
+    figure, panel = ("fig2", "train_acc_minibatch_pct") if training else ("fig1", "test_acc_pct")
+    names = marks.SERIES if training else {"plain": "standard_lr0.1", "bn": "bn_lr0.1"}
+    drawn = []
+    for variant, series in names.items():
+        numbers = marks.overlay(ax, SANTURKAR, (figure, panel, series), look(variant), width=5 if training else 1)
+        drawn.append(numbers.assign(variant=variant, metric=f"{metric} (published)"))
+    return pd.concat(drawn, ignore_index=True)
+
+
+@styled
+def draw_ridges(runs: Runs) -> Drawing:
+    """The input of one unit's activation over training, of the first seed: the paper's figure 2, right."""
+    figure = new_figure(PAGE, 6.2)
+    seed = int(runs.table["seed"].min())
+    arms = {variant: arm(runs, variant).select(seed=seed) for variant in VARIANTS}
+    rows = {f"layer {k}": f"activations/hist_unit/{k:02d}" for k in recorded_layers(runs)}
+    axes = figure.subplots(len(rows), len(arms), squeeze=False)
+    numbers = panels.ridge_grid(axes, rows, arms)
+    for ax in axes[-1]:
+        ax.set_xlabel("input of the activation")
+    words = f"One unit of each layer over mini-batch and image positions, seed {seed}; each ridge is scaled to its own "
+    return finish(figure, [numbers], _primary(runs), words + "peak. Panels of a row share their axis.")
+
+
+@styled
+def draw_instability(runs: Runs) -> Drawing:
+    """Median change of each layer's input mean and variance between records; published medians on CIFAR-10."""
+    figure = new_figure(PAGE, 2.9)
+    axes = figure.subplots(1, 2)
+    layers = recorded_layers(runs)
+    here = runs.data == "cifar10"
+    panes = []
+    for quantity, short in (("mean", "dmean"), ("variance", "dvar")):
+        values = {
+            f"layer {layer}": {variant: instability(runs, variant, quantity, place) for variant in VARIANTS}
+            for place, layer in enumerate(layers)
+        }
+        told = {f"layer {k}": _published_medians(f"abs_{short}_layer{k}") for k in layers} if here else {}
+        panes.append(Groups(f"{quantity} of the layer input", values, told, log=True))
+    numbers = panels.group_panels(axes, panes)
+    every = runs.table["probe.moments.cadence"].iloc[0].removesuffix("it")
+    axes[0].set_ylabel("change of the mean (units of the input)")
+    axes[1].set_ylabel("change of the variance (units squared)")
+    handles = [*marks.handles(VARIANTS, line=False), *([marks.handle(SANTURKAR, line=False)] if here else [])]
+    legend(figure, handles, 3 if here else 4)
+    words = f"Change over {every} steps, averaged over units, median of the run; log10 averaged over seeds. "
+    words += "Arrows: below the axis." if here else ""
+    return finish(figure, [numbers], _primary(runs), f"{_spread(runs)} {words}")
+
+
+def _published_medians(panel: str) -> dict[str, float]:
+    return {v: published.median_every(SANTURKAR, "fig8a", panel, name, 100) for v, name in marks.SERIES.items()}
+
+
+@styled
+def draw_windows(runs: Runs) -> Drawing:
+    """Training accuracy of the early and the late window, in every cell of the setting."""
+    cells = [cell for cell in (PRIMARY, *SECONDARY) if any(arm(runs, v, cell).n for v in VARIANTS)]
+    figure = new_figure(PAGE if len(cells) > 1 else TEXT, 2.9)
+    axes = figure.subplots(1, 2, sharey=True)
+    here = runs.data == "cifar10"
+    panes = []
+    for window in WINDOWS:
+        values = {_cell(c): {v: window_accuracy(runs, v, c, window) for v in VARIANTS} for c in cells}
+        told = {_cell(PRIMARY): _published_windows(window)} if here and PRIMARY in cells else {}
+        panes.append(Groups(f"{window}: {WINDOW_WORDS[window]}", values, told))
+    numbers = panels.group_panels(axes, panes)
+    axes[0].set(ylabel="training accuracy (%)", ylim=(0, 103))
+    handles = [*marks.handles(VARIANTS, line=False), *([marks.handle(SANTURKAR, line=False)] if here else [])]
+    legend(figure, handles, 3 if here else 4)
+    words = "Mini-batch accuracy, mean of the window; a diverged run counts as chance."
+    words += " The first group decides the claims." if len(cells) > 1 else ""
+    words += " Published: the same fractions of 15,000 steps." if here else ""
+    return finish(figure, [numbers], runs, f"{_spread(runs, tuple(cells))} {words}")
+
+
+def _cell(cell: Cell) -> str:
+    return f"lr {cell[0]:g}" + (f", decay {cell[1]:g}" if cell[1] else "")
+
+
+def _published_windows(window: str) -> dict[str, float]:
+    low, high = (15_000 * share for share in WINDOWS[window])
+    key = (SANTURKAR, "fig2", "train_acc_minibatch_pct")
+    return {v: published.window_mean(*key, name, low, high) for v, name in marks.SERIES.items()}
+
+
+def _spread(runs: Runs, cells: tuple[Cell, ...] = (PRIMARY,)) -> str:
+    """What the bars and bands are, and of how many seeds."""
+    each = []
+    for cell in cells:
+        words = seeds_words({look(v).label: arm(runs, v, cell).n for v in VARIANTS}, planned(runs, cell))
+        each.append(f"{words} ({_cell(cell)})" if len(cells) > 1 else words)
+    return f"Mean and 95 % t interval, {'; '.join(each)}."
+
+
+def _primary(runs: Runs) -> Runs:
+    return runs.select(lr=PRIMARY[0], **{"optim.weight_decay": PRIMARY[1]})
+
+
+FIGURES = {
+    "accuracy": draw_accuracy,
+    "activation_ridges": draw_ridges,
+    "moment_instability": draw_instability,
+    "accuracy_windows": draw_windows,
+}

@@ -37,11 +37,19 @@ class Drawing:
 def save(drawing: Drawing, folder: Path, name: str) -> list[Path]:
     """Write `name`.pdf, .png, .svg and .csv into `folder`, each aside and renamed. Errors: EnvironmentFault."""
     make_folder(folder)
+    _settle(drawing.figure)
     contents = {kind: _picture(drawing, kind) for kind in METADATA}
     contents["csv"] = drawing.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
     for kind, content in contents.items():
         write_aside(folder / f"{name}.{kind}", content)
     return [folder / f"{name}.{kind}" for kind in contents]
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out once, so that every format has the same layout."""
+    with paper_style():
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
 
 
 def _picture(drawing: Drawing, kind: str) -> bytes:
@@ -52,7 +60,7 @@ def _picture(drawing: Drawing, kind: str) -> bytes:
 
 
 def setting_words(runs: Runs) -> str:
-    """Data, its size, net, batch size and steps of the selected runs, for captions: values that differ are left out."""
+    """Data, net, batch size, steps, rates of the selected runs, for captions: values that differ are left out."""
     if not runs.n:
         return f"{runs.data}-{runs.scale}"
     row = runs.table.iloc[0]
@@ -89,4 +97,14 @@ def seeds_words(counts: dict[str, int], planned: int) -> str:
 def small_print(figure: Figure, text: str) -> None:
     """What a reader must know to read the figure, in small type below its panels, within its width."""
     width = int(figure.get_size_inches()[0] * CHARACTERS_PER_INCH)
-    figure.supxlabel("\n".join(textwrap.wrap(text, width)), fontsize=6, color="#444444")
+    kept = text.replace(" = ", "\u00a0=\u00a0").replace(" %", "\u00a0%")
+    figure.supxlabel("\n".join(textwrap.wrap(kept, width)), fontsize=6, color="#444444")
+
+
+def finish(figure: Figure, numbers: list[pd.DataFrame], runs: Runs, words: str) -> Drawing:
+    """Close a figure: the setting of `runs` and `words` (n, interval, contents) stand under it and in its caption."""
+    import pandas as pd
+
+    caption = f"{setting_words(runs)}. {words}"
+    small_print(figure, caption)
+    return Drawing(figure, pd.concat(numbers, ignore_index=True), caption)

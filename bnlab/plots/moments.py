@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 GROUP_WIDTH = 0.72
+GroupValues = Mapping[str, Mapping[str, Mapping[int, float]]]  # group -> variant -> {seed: value}
 COLUMNS = ["group", "variant", "kind", "seed", "value", "low", "high", "n"]
 
 
-def draw_groups(ax: Axes, values: Mapping[str, Mapping[str, Mapping[int, float]]], log: bool = False) -> pd.DataFrame:
-    """`values` maps group -> variant -> {seed: value}; groups stand side by side on x, arms next to each other in them.
+def draw_groups(ax: Axes, values: GroupValues, log: bool = False) -> pd.DataFrame:
+    """Groups side by side on x, the arms of each next to each other.
 
     Dots are seeds; the marker and bar are the mean and 95 % t interval (with `log`, of log10: a geometric mean).
     Missing seeds (NaN) are not drawn and not counted. Returns the numbers, one row per dot and per mean.
@@ -49,8 +50,8 @@ def _draw_arm(ax: Axes, x: float, group: str, variant: str, by_seed: Mapping[int
     drawn = {seed: v for seed, v in by_seed.items() if math.isfinite(v) and (v > 0 or not log)}
     own = look(variant)
     ax.plot(
-        np.full(len(drawn), x + 0.055), list(drawn.values()), linestyle="none", marker=".", markersize=2.4,
-        color=own.colour, alpha=0.6, markeredgewidth=0,
+        np.full(len(drawn), x + 0.05), list(drawn.values()), linestyle="none", marker=".", markersize=3.2,
+        color=own.colour, alpha=0.75, markeredgewidth=0,
     )  # fmt: skip
     rows = [(group, variant, "seed", seed, value, math.nan, math.nan, 1) for seed, value in drawn.items()]
     if not drawn:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.lines import Line2D
 
 from bnlab.plots.style import PUBLISHED, Look, look
@@ -18,19 +17,18 @@ if TYPE_CHECKING:
 SERIES = {"plain": "standard", "bn": "bn", "bn_noise": "noisy_bn"}  # our arms in Santurkar et al.'s figures 2 and 8
 
 
-def overlay(ax: Axes, source: str, key: tuple[str, str, str], own: Look, stretch: float = 1.0) -> pd.DataFrame:
+def overlay(ax: Axes, source: str, key: tuple[str, str, str], own: Look, width: int = 1) -> pd.DataFrame:
     """A published curve in the dash and marker of the arm it belongs to, but thin, black and hollow.
 
-    `stretch` multiplies its steps, where runs are shorter than the paper's. Returns step, mean (of its one run).
+    `width`: running mean over so many of its records. Returns step, mean, n (its one run).
     """
     import pandas as pd
 
     steps, values = curve(source, *key)
-    steps = steps * stretch
-    every = max(1, len(steps) // 8)
+    values = pd.Series(values).rolling(width, center=True, min_periods=1).mean().to_numpy()
     ax.plot(
         steps, values, color=PUBLISHED.colour, linewidth=0.5, linestyle=own.dash, marker=own.marker, markersize=2.8,
-        markerfacecolor="white", markeredgewidth=0.5, markevery=every, zorder=1.5,
+        markerfacecolor="white", markeredgewidth=0.5, markevery=max(1, len(steps) // 20), zorder=1.5,
     )  # fmt: skip
     return pd.DataFrame({"step": steps, "mean": values, "n": 1})
 
@@ -58,14 +56,12 @@ def handle(source: str, line: bool = True) -> Line2D:
     )  # fmt: skip
 
 
-def handles(variants: list[str]) -> list[Line2D]:
+def handles(variants: Sequence[str], line: bool = True) -> list[Line2D]:
     """Legend entries of the variants, in the order given."""
-    looks = [look(variant) for variant in variants]
-    return [Line2D([], [], color=o.colour, linestyle=o.dash, marker=o.marker, label=o.label) for o in looks]
+    return [entry(look(variant), line) for variant in variants]
 
 
-def finite_range(*columns: np.ndarray) -> tuple[float, float]:
-    """Least and greatest finite value of several arrays."""
-    values = np.concatenate([np.asarray(c, dtype=float).ravel() for c in columns])
-    values = values[np.isfinite(values)]
-    return float(values.min()), float(values.max())
+def entry(own: Look, line: bool = True) -> Line2D:
+    """The legend entry of one look."""
+    dash = own.dash if line else "none"
+    return Line2D([], [], color=own.colour, linestyle=dash, marker=own.marker, label=own.label)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.colors import to_rgb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,9 +47,14 @@ def _ridge(ax: Axes, edges: np.ndarray, density: np.ndarray, base: float, colour
     top = density.max() if density.max() > 0 else 1.0
     x = np.concatenate([edges[:1], (edges[:-1] + edges[1:]) / 2, edges[-1:]])
     y = base + OVERLAP * np.concatenate([[0.0], density / top, [0.0]])
-    ax.fill_between(x, base, y, facecolor=colour, alpha=0.55, linewidth=0, zorder=zorder)
-    ax.plot(x, y, color="white", linewidth=0.9, zorder=zorder)
+    # Opaque: a later ridge covers the feet of the earlier one instead of mixing with it.
+    ax.fill_between(x, base, y, facecolor=_paler(colour), edgecolor="none", zorder=zorder)
+    ax.plot(x, y, color="white", linewidth=1.0, zorder=zorder)
     ax.plot(x, y, color=colour, linewidth=0.5, zorder=zorder)
+
+
+def _paler(colour: str) -> tuple[float, float, float]:
+    return tuple(0.45 * part + 0.55 for part in to_rgb(colour))
 
 
 def _step_labels(ax: Axes, steps: list[int]) -> None:
@@ -95,3 +101,8 @@ def spread_steps(steps: list[int], count: int) -> list[int]:
         return ordered
     chosen = np.unique(np.round(np.linspace(0, len(ordered) - 1, count)).astype(int))
     return [ordered[k] for k in chosen]
+
+
+def coarser(rows: pd.DataFrame, by: int = 2) -> pd.DataFrame:
+    """The histograms with neighbouring bins joined, `by` at a time: less jagged where a bin holds few values."""
+    return rows.assign(counts=[np.reshape(counts, (-1, by)).sum(axis=1) for counts in rows["counts"]])

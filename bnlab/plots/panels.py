@@ -1,0 +1,121 @@
+"""Whole figures from stored runs: curves side by side, ridges by row and arm, groups of per-seed numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bnlab.plots import published
+from bnlab.plots.curves import averaged, diverged_at, draw_curve, fill_diverged, step_axis
+from bnlab.plots.moments import GroupValues, draw_groups, offset
+from bnlab.plots.ridges import coarser, common_limits, draw_ridges, spread_steps
+from bnlab.plots.style import Look, look
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from bnlab.store import Runs
+
+RIDGES = 16  # steps shown of those recorded
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: a metric of one arm. `width`: averaged within a seed over stretches of so many steps."""
+
+    arm: Runs
+    variant: str
+    metric: str
+    width: int = 1
+    look: Look | None = None
+
+
+@dataclass(frozen=True)
+class Groups:
+    """One panel of per-seed numbers. `marks` are published values: group -> variant -> value."""
+
+    title: str
+    values: GroupValues
+    marks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    log: bool = False
+
+
+def accuracy_lines(ax: Axes, lines: Sequence[Line], chance: float) -> pd.DataFrame:
+    """Accuracies in per cent over training; an arm stands at chance after it diverged, with a cross where it did."""
+    import pandas as pd
+
+    drawn = []
+    for line in lines:
+        ended = diverged_at(line.arm)
+        series = 100 * fill_diverged(_to_the_end(line, ended), ended, chance)
+        series = averaged(series, line.width) if line.width > 1 else series
+        numbers = draw_curve(ax, series, line.look or look(line.variant), ended)
+        drawn.append(numbers.assign(variant=line.variant, metric=line.metric))
+    last = max((float(line.arm.table["steps"].max()) for line in lines if line.arm.n), default=1.0)
+    step_axis(ax, last)
+    return pd.concat(drawn, ignore_index=True)
+
+
+def _to_the_end(line: Line, ended: Mapping[int, float]) -> pd.DataFrame:
+    """The series, with rows at every divergence and at the last step, so that chance is drawn up to there."""
+    series = line.arm.series(line.metric)
+    if not ended:
+        return series
+    return series.reindex(series.index.union([*ended.values(), float(line.arm.table["steps"].max())]))
+
+
+def ridge_grid(axes, rows: Mapping[str, str], arms: Mapping[str, Runs]) -> pd.DataFrame:
+    """Ridges in a grid of axes: a row per metric (label -> metric), a column per arm (each of one run).
+
+    Panels of a row share their x axis; a panel without a record says so. Returns variant, metric, step, x, density.
+    """
+    import pandas as pd
+
+    drawn = []
+    for line, (label, metric) in zip(axes, rows.items()):
+        found = {variant: _shown(arm.histograms(metric)) for variant, arm in arms.items()}
+        limits = common_limits(pd.concat(found.values()))
+        for ax, (variant, histograms) in zip(line, found.items()):
+            numbers = _ridge_panel(ax, histograms, look(variant).colour, limits)
+            drawn.append(numbers.assign(variant=variant, metric=metric))
+        line[0].set_ylabel(f"{label}\ntraining step")
+        for ax in line[1:]:
+            ax.tick_params(axis="y", labelleft=False)
+    for ax, variant in zip(axes[0], arms):
+        ax.set_title(look(variant).label)
+    return pd.concat(drawn, ignore_index=True)
+
+
+def _ridge_panel(ax: Axes, histograms: pd.DataFrame, colour: str, limits: tuple[float, float]) -> pd.DataFrame:
+    if not len(histograms):
+        ax.set_xlim(*limits)
+        ax.set_yticks([])
+        ax.text(0.5, 0.5, "no record", transform=ax.transAxes, ha="center", va="center", color="#666666")
+    return draw_ridges(ax, histograms, colour, limits)
+
+
+def _shown(rows: pd.DataFrame) -> pd.DataFrame:
+    return coarser(rows[rows["step"].isin(spread_steps(rows["step"].tolist(), RIDGES))])
+
+
+def group_panels(axes, panels: Sequence[Groups]) -> pd.DataFrame:
+    """One panel per element, with the published values as hollow black markers beside their arms."""
+    import pandas as pd
+
+    drawn = []
+    for ax, panel in zip(axes, panels):
+        numbers = [draw_groups(ax, panel.values, panel.log)]
+        for group, marks in panel.marks.items():
+            numbers.append(_marks(ax, panel, group, marks).assign(group=group))
+        ax.set_title(panel.title)
+        drawn.append(pd.concat(numbers, ignore_index=True).assign(panel=panel.title))
+    return pd.concat(drawn, ignore_index=True)
+
+
+def _marks(ax: Axes, panel: Groups, group: str, marks: Mapping[str, float]) -> pd.DataFrame:
+    variants = list(dict.fromkeys(variant for arms in panel.values.values() for variant in arms))
+    place = list(panel.values).index(group)
+    points = {v: (place + offset(v, variants) - 0.085, value) for v, value in marks.items() if v in variants}
+    return published.mark(ax, points, below=ax.get_ylim()[0] if panel.log else None)
