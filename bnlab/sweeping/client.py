@@ -73,7 +73,8 @@ class ForkServer:
             self.ready = self.ready or "ready" in report
             if "fault" in report:
                 self.close()
-                raise EnvironmentFault(f"no run can start: {report['fault'][:140]}; `bnlab doctor` shows what is missing")
+                reason = report["fault"][:140]
+                raise EnvironmentFault(f"no run can start: {reason}; `bnlab doctor` shows what is missing")
         return reports
 
     def last_words(self) -> str:

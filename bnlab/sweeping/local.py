@@ -170,7 +170,8 @@ class LocalSweep:
         self._server.close()
         self._server = None
         if self._deaths >= SERVERS_IN_A_ROW:
-            raise EnvironmentFault(f"the process that starts runs died {self._deaths} times ({words[:100]}); run the command again")
+            died = f"the process that starts runs died {self._deaths} times ({words[:100]})"
+            raise EnvironmentFault(f"{died}; free some memory and run the command again")
         self._elsewhere.extend(self._running.items())
         self._running.clear()
         self._reports.clear()

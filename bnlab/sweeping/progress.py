@@ -70,7 +70,8 @@ class Lines:
 
     def say_end(self, outcome: Outcome, seconds: float) -> None:
         took = f" in {spell(seconds)}" if seconds else ", by another process"
-        self.say(f"{outcome.state:<8} {outcome.task.label}{took} [{self.done + self.failed}/{self.total}] {self.left()}".rstrip())
+        count = f"[{self.done + self.failed}/{self.total}]"
+        self.say(f"{outcome.state:<8} {outcome.task.label}{took} {count} {self.left()}".rstrip())
 
     def show(self) -> None:
         if time.monotonic() - self._said > SECONDS_BETWEEN_LINES:

@@ -1,0 +1,1 @@
+"""The subcommands of `bnlab`, a module for each family."""

@@ -1,0 +1,57 @@
+"""What is checked before the first run starts, without torch: bad input costs nothing and creates nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from bnlab.config import DataConfig, RunConfig
+from bnlab.errors import BadInput
+from bnlab.store import make_folder, write_aside
+
+BUILT_IN_TRAINING_IMAGES = {"digits": 1437, "synthetic": 512}
+
+
+def training_images(name: str) -> int:
+    """How many training images a set has."""
+    from bnlab.data.sources import SOURCES
+
+    return BUILT_IN_TRAINING_IMAGES[name] if name in BUILT_IN_TRAINING_IMAGES else SOURCES[name].train
+
+
+def check_sizes(configs: Iterable[RunConfig]) -> None:
+    """Errors: BadInput where a run asks for more images than its set has, or a batch for more than the run has."""
+    for data, batch_size in {(config.data, config.batch_size) for config in configs}:
+        left = _left_to_train_on(data)
+        if batch_size > left:
+            raise BadInput(f"batch_size={batch_size}: there are only {left} training images; make it smaller")
+
+
+def _left_to_train_on(data: DataConfig) -> int:
+    from bnlab.data.subset import split
+
+    total = training_images(data.name)
+    chosen, _ = split(total, data)
+    return total if chosen is None else len(chosen)
+
+
+def check_data(names: Iterable[str]) -> None:
+    """Errors: IntegrityError for a data set that is absent, or whose files are damaged."""
+    from bnlab import data
+    from bnlab.data import cache
+    from bnlab.data.sources import SOURCES, missing_files, require_intact
+
+    for name in sorted(set(names) & set(SOURCES)):
+        source, root = SOURCES[name], data.root()
+        only_prepared = missing_files(source, root / source.folder) and cache.stored_copies(root, name)
+        if not only_prepared:
+            require_intact(source, root / source.folder)
+
+
+def check_writable(folder: Path) -> None:
+    """Create the folder and write in it, as the runs will. Errors: EnvironmentFault."""
+    make_folder(folder)
+    probe = folder / f".writable-{os.getpid()}"
+    write_aside(probe, b"")
+    probe.unlink()

@@ -1,0 +1,159 @@
+"""`bnlab figures` and `bnlab claims`: everything that is computed from stored runs, without torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bnlab import paths
+from bnlab.commands.tables import table
+from bnlab.commands.words import Target, add_json, add_selection, add_source, stored_targets
+from bnlab.errors import INCOMPLETE, Incomplete
+
+if TYPE_CHECKING:
+    from bnlab.store import Runs
+
+JSON_KEYS = (
+    *("id", "says", "kind", "source", "verdict", "effect", "unit", "interval", "n", "planned", "published"),
+    *("experiment", "data", "scale", "from"),
+)
+FIGURES_EXAMPLES = """examples:
+  bnlab figures                                  every figure of every setting in the results folder
+  bnlab figures ics_vgg data=cifar10 --from pack
+"""
+CLAIMS_EXAMPLES = """examples:
+  bnlab claims                    one row per claim, at the best setting there is: paper, laptop on real data, digits
+  bnlab claims --all              every setting
+  bnlab claims ics_vgg data=digits --json
+"""
+
+
+def configure_figures(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = FIGURES_EXAMPLES
+    add_selection(parser)
+    add_source(parser)
+    parser.set_defaults(act=figures)
+
+
+def configure_claims(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = CLAIMS_EXAMPLES
+    add_selection(parser)
+    add_source(parser)
+    add_json(parser)
+    parser.add_argument("--all", action="store_true", help="every setting, not only the best one of each claim")
+    parser.set_defaults(act=claims)
+
+
+def figures(arguments: argparse.Namespace) -> int:
+    return draw_figures(stored_targets(paths.results_root(arguments.results), arguments.words), arguments.source)
+
+
+def claims(arguments: argparse.Namespace) -> int:
+    found = stored_targets(paths.results_root(arguments.results), arguments.words)
+    return judge_claims(found, arguments.source, arguments.json, arguments.all)
+
+
+def draw_figures(targets: Sequence[Target], source: str) -> int:
+    """Write every figure of these settings; returns exit code 0, or 4 when one had not enough to draw."""
+    from bnlab.experiment import load
+    from bnlab.plots.drawing import save
+
+    code = 0
+    for target, runs in _loaded(targets, source):
+        folder = paths.figures_dir(target.directory)
+        for name, draw in load(target.experiment).figures.items():
+            try:
+                save(draw(runs), folder, name)
+                print(f"{folder / name}.pdf, .png, .svg, .csv  ({_basis(runs)})", flush=True)
+            except Incomplete as error:
+                print(f"{folder / name}: {error}", file=sys.stderr)
+                code = INCOMPLETE
+    return code
+
+
+def judge_claims(targets: Sequence[Target], source: str, as_json: bool, everything: bool) -> int:
+    """Write claims.json and claims.md of these settings and print their verdicts."""
+    from bnlab.claim_report import claim_rows, claims_markdown
+    from bnlab.experiment import load
+
+    judged: list[tuple[Target, dict]] = []
+    for target, runs in _loaded(targets, source):
+        rows = claim_rows(load(target.experiment).claims, runs)
+        _write(paths.claims_json(target.directory), json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        _write(paths.claims_markdown(target.directory), claims_markdown(rows))
+        judged += [(target, row) for row in rows]
+    shown = [row for _, row in judged] if everything else best_rows(judged)
+    if as_json:
+        print(json.dumps([{key: row[key] for key in JSON_KEYS} for row in shown], indent=1, ensure_ascii=False))
+    else:
+        print(_claims_text(shown))
+    return 0
+
+
+def best_rows(judged: Sequence[tuple[Target, dict]]) -> list[dict]:
+    """One row per claim id: of the settings at hand the one nearest to the paper's, the first of several."""
+    best: dict[str, tuple[Target, dict]] = {}
+    for target, row in judged:
+        if row["id"] not in best or target.rank > best[row["id"]][0].rank:
+            best[row["id"]] = (target, row)
+    return [row for _, row in best.values()]
+
+
+def _loaded(targets: Sequence[Target], source: str) -> Iterator[tuple[Target, Runs]]:
+    """The runs of each setting. One that lacks the source asked for is passed over, unless all do: then Incomplete."""
+    from bnlab.store import load_runs
+    from bnlab.sweeping.plan import make_plan
+
+    lacking: Incomplete | None = None
+    read = 0
+    for target in targets:
+        planned = make_plan(target.experiment, [f"data={target.data}", f"scale={target.scale}"]).complete
+        try:
+            runs = load_runs(target.directory, planned, source)
+        except Incomplete as error:
+            lacking = lacking or error
+            continue
+        read += 1
+        yield target, runs
+    if lacking is not None and not read:
+        raise lacking
+
+
+def _basis(runs: Runs) -> str:
+    return f"{runs.n} of {runs.planned} planned runs, from {'the pack' if runs.source == 'pack' else 'run directories'}"
+
+
+def _write(path: Path, text: str) -> None:
+    """Nothing is written where nothing changed, so that a read-only copy of the results can be read."""
+    from bnlab.store import write_aside
+
+    content = text.encode()
+    if not path.is_file() or path.read_bytes() != content:
+        write_aside(path, content)
+
+
+def _claims_text(rows: Sequence[dict]) -> str:
+    from bnlab.claim_report import effect_text, interval_text, n_text, published_text
+
+    header = ("claim", "verdict", "effect", "interval", "n", "published", "where", "from")
+    cells = [
+        (
+            row["id"],
+            row["verdict"],
+            effect_text(row),
+            interval_text(row),
+            n_text(row),
+            textwrap.shorten(published_text(row), 40, placeholder=" …"),
+            f"{row['experiment']} {row['data']}-{row['scale']}",
+            row["from"],
+        )
+        for row in rows
+    ]
+    head, *lines = table(header, cells, right=("n",)).splitlines()
+    says = [textwrap.shorten(row["says"], 116, placeholder=" …") for row in rows]
+    return "\n".join([head, *(f"{line}\n    {sentence}" for line, sentence in zip(lines, says))])

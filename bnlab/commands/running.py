@@ -1,0 +1,181 @@
+"""`bnlab run` and `bnlab reproduce`: the commands that train."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bnlab import paths
+from bnlab.commands.checks import check_data, check_sizes, check_writable
+from bnlab.commands.dry_run import print_plan
+from bnlab.commands.words import add_results, split_words
+from bnlab.errors import INTERRUPTED, PREEMPTED, RUNS_FAILED, BadInput, EnvironmentFault
+from bnlab.store import finished
+from bnlab.sweeping.estimate import spell
+from bnlab.sweeping.local import LocalSweep, choose_jobs, listening
+from bnlab.sweeping.plan import DEFAULT_DATA, DEFAULT_SCALE, Plan, make_plan
+from bnlab.sweeping.progress import LONGEST_LINE, failure_line, watch
+from bnlab.sweeping.tasks import Outcome, Task
+
+RUN_EXAMPLES = """examples:
+  bnlab run ics_vgg                                    the plan for the digits, on this machine's cores
+  bnlab run ics_vgg variant=bn,plain 'seed=range(2)'   values of the plan narrow it
+  bnlab run ics_vgg lr=0.05 steps=500                  other values override, as runs of their own
+  bnlab run ics_vgg data=cifar10 --dry-run             what would run, where, for how long
+
+Finished runs are skipped, interrupted ones go on from their checkpoint, failed ones are tried again.
+Exit codes: 0 good, 2 bad input, 3 some runs failed, 5 data, 6 disk or memory, 75 stopped by SIGTERM, 130 by Ctrl-C.
+"""
+REPRODUCE_EXAMPLES = """examples:
+  bnlab reproduce                              all experiments on the digits
+  bnlab reproduce ics_vgg data=cifar10         one experiment, at the scale kept in the repository
+"""
+
+
+def configure_run(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = RUN_EXAMPLES
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="`bnlab list` shows them")
+    parser.add_argument("words", nargs="*", metavar="key=value", help="Hydra's grammar: lr=0.1,0.2 seed=range(5)")
+    _add_common(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print the runs and their states, train nothing")
+    parser.set_defaults(act=run)
+
+
+def configure_reproduce(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = REPRODUCE_EXAMPLES
+    parser.add_argument("words", nargs="*", metavar="EXPERIMENT | key=value", help="default: all experiments, digits")
+    _add_common(parser)
+    parser.set_defaults(act=reproduce)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: as many as the cores take)")
+    parser.add_argument("--rerun", action="store_true", help="train finished runs again")
+    add_results(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    plan = make_plan(arguments.experiment, arguments.words)
+    jobs = _check([plan], arguments.jobs)
+    root = paths.results_root(arguments.results)
+    if arguments.dry_run:
+        print_plan(plan, root, arguments.rerun, jobs)
+        return 0
+    return _sweep([plan], root, jobs, arguments)
+
+
+def reproduce(arguments: argparse.Namespace) -> int:
+    """Train, draw, judge; a run that failed leaves its claims undecided and the exit code 3."""
+    from bnlab.commands.reading import draw_figures, judge_claims
+    from bnlab.commands.words import Target
+
+    plans = _plans(arguments.words)
+    jobs = _check(plans, arguments.jobs)
+    root = paths.results_root(arguments.results)
+    code = _sweep(plans, root, jobs, arguments)
+    if code in (INTERRUPTED, PREEMPTED):
+        return code
+    targets = [Target(plan.experiment, plan.data, plan.scale, _setting_dir(root, plan)) for plan in plans]
+    incomplete = draw_figures(targets, "auto")
+    judge_claims(targets, "auto", as_json=False, everything=True)
+    print()
+    for target in targets:
+        print(f"{target.experiment}: figures, claims.md and runs lie in {target.directory}")
+    return code or incomplete
+
+
+def _plans(words: Sequence[str]) -> list[Plan]:
+    """The plans of the experiments named, or of all that have one for the setting."""
+    from bnlab.compose import card, experiment_names
+
+    names, pairs = split_words(list(words))
+    if names:
+        return [make_plan(name, pairs) for name in names]
+    chosen = {"data": DEFAULT_DATA, "scale": DEFAULT_SCALE}
+    chosen |= {key: value for key, _, value in (pair.partition("=") for pair in pairs) if key in chosen}
+    planned = [name for name in experiment_names() if f"{chosen['data']}-{chosen['scale']}" in card(name).settings]
+    # where no experiment has the setting, the first one says what there is
+    return [make_plan(name, pairs) for name in planned or experiment_names()[:1]]
+
+
+def _check(plans: Sequence[Plan], asked: int | None) -> int:
+    """How many runs at a time, after everything that can be told from the words alone. Errors: BadInput."""
+    configs = [planned.config for plan in plans for planned in plan.runs]
+    on_gpu = any(config.device != "cpu" for config in configs) and any(Path("/dev").glob("nvidia[0-9]*"))
+    jobs = choose_jobs(asked, max(config.threads for config in configs), on_gpu)
+    check_sizes(configs)
+    return jobs
+
+
+def _setting_dir(root: Path, plan: Plan) -> Path:
+    return paths.setting_dir(root, plan.experiment, plan.data, plan.scale)
+
+
+def _tasks(plan: Plan, root: Path, rerun: bool) -> list[Task]:
+    setting = _setting_dir(root, plan)
+    tasks = [Task(run, paths.run_dir(setting, run.config.variant, run.id), rerun) for run in plan.runs]
+    return [task for task in tasks if rerun or not finished(task.directory)]
+
+
+def _sweep(plans: Sequence[Plan], root: Path, jobs: int, arguments: argparse.Namespace) -> int:
+    asked = sum(len(plan.runs) for plan in plans)
+    tasks = [task for plan in plans for task in _tasks(plan, root, arguments.rerun)]
+    names = ", ".join(f"{plan.experiment} {plan.data}-{plan.scale}" for plan in plans)
+    if not tasks:
+        print(f"{names}: all {asked} runs are done; --rerun trains them again")
+        return 0
+    check_data(task.run.config.data.name for task in tasks)
+    for plan in plans:
+        check_writable(paths.runs_dir(_setting_dir(root, plan)))
+    before = f", {asked - len(tasks)} were done before" if asked > len(tasks) else ""
+    print(f"{names}: {len(tasks)} of {asked} runs to do{before}; {jobs} at a time", flush=True)
+    with listening() as stop, watch(tasks, jobs) as progress:
+        sweep = LocalSweep(tasks, jobs, progress, stop)
+        sweep.run()
+    return _conclude(sweep, len(tasks), stop.signal, arguments, [_setting_dir(root, plan) for plan in plans])
+
+
+def _conclude(sweep: LocalSweep, asked: int, signal_number, arguments, folders: Sequence[Path]) -> int:
+    """Say how the sweep ended, every failure by name, and choose the exit code."""
+    done = [outcome for outcome in sweep.outcomes if outcome.finished]
+    failed = [outcome for outcome in sweep.outcomes if outcome.state == "failed"]
+    diverged = sum(outcome.state == "diverged" for outcome in done)
+    if failed:
+        _print_failures(failed)
+    if signal_number is not None:
+        _say_how_to_go_on(signal_number.name, len(done), asked, arguments.words_given)
+        return INTERRUPTED if signal_number.name == "SIGINT" else PREEMPTED
+    _raise_common_fault(sweep, failed, done)
+    words = f", of them {diverged} diverged, which is a result" if diverged else ""
+    print(f"{len(done)} runs done{words}; {len(failed)} failed; they lie in {', '.join(map(str, folders))}")
+    return RUNS_FAILED if failed else 0
+
+
+def _print_failures(failed: Sequence[Outcome]) -> None:
+    print(f"\n{len(failed)} failed:", file=sys.stderr)
+    for outcome in failed:
+        print(failure_line(outcome), file=sys.stderr)
+        log = paths.run_log(outcome.task.directory)
+        if log.exists():
+            print(f"         its log: {log}", file=sys.stderr)
+
+
+def _raise_common_fault(sweep: LocalSweep, failed: Sequence[Outcome], done: Sequence[Outcome]) -> None:
+    """A machine that is out of disk, or a mistake that every run met, is not a matter of single runs."""
+    if sweep.fault is not None:
+        raise EnvironmentFault(sweep.fault.error)
+    codes = {outcome.code for outcome in failed}
+    if failed and not done and len(codes) == 1 and codes != {1}:
+        error = BadInput(failed[0].error)
+        error.code = codes.pop()
+        raise error
+
+
+def _say_how_to_go_on(name: str, done: int, asked: int, words: Sequence[str]) -> None:
+    again = shlex.join(["bnlab", *(word for word in words if word != "--rerun")])
+    head = f"bnlab: stopped by {'Ctrl-C' if name == 'SIGINT' else name}, {done} of {asked} runs done; continue with: "
+    line = head + again
+    print(line if len(line) <= LONGEST_LINE else f"{head}the same command", file=sys.stderr, flush=True)
