@@ -17,8 +17,8 @@ from bnlab.commands.words import add_results
 from bnlab.errors import EnvironmentFault
 
 REQUIRED = (
-    *("torch", "torchvision", "hydra-core", "wandb", "pandas", "pyarrow", "matplotlib", "scipy", "scikit-learn", "rich"),
-    *("numpy", "omegaconf", "PyYAML"),
+    *("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "PyYAML", "rich"),
+    *("wandb", "pandas", "pyarrow", "matplotlib", "scipy", "scikit-learn"),
 )
 EXTRAS = {"ray": "ray", "submitit": "slurm", "tensorboard": "tensorboard", "starlette": "dashboard", "pytest": "dev"}
 

@@ -26,7 +26,8 @@ def print_plan(plan: Plan, root: Path, rerun: bool, jobs: int) -> None:
     ]
     print(table(("variant", "overrides", "seed", "id", "state", "directory"), rows, right=("seed",)))
     counts = Counter(state_text(status) for status in statuses)
-    totals = ", ".join(f"{counts[s]} {s}" for s in ("new", "done", "running", "to resume", "failed before") if counts[s])
+    order = ("new", "done", "running", "to resume", "failed before")
+    totals = ", ".join(f"{counts[state]} {state}" for state in order if counts[state])
     minutes = plan_minutes(plan) * _share(plan, statuses, rerun)
     left = minutes_text(minutes) if minutes or not plan_minutes(plan) else "nothing left to do"
     print(f"{len(plan.runs)} runs: {totals}; {left}{' on 2 cores' if minutes else ''}, {jobs} at a time here")

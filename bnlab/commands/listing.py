@@ -29,9 +29,7 @@ def list_experiments(arguments: argparse.Namespace) -> int:
             "question": said.question,
             "source": said.source,
             "claims": list(said.claims),
-            "settings": {
-                name: {"runs": count_runs(setting), "minutes": setting.minutes} for name, setting in said.settings.items()
-            },
+            "settings": {name: {"runs": count_runs(s), "minutes": s.minutes} for name, s in said.settings.items()},
         }
         for said in cards
     ]
@@ -46,7 +44,7 @@ def _experiment_text(row: dict) -> str:
     lines += [f"  claims: {' '.join(row['claims'])}"]
     for name, setting in row["settings"].items():
         data, _, scale = name.rpartition("-")
-        words = [word for word, usual in ((f"data={data}", "data=digits"), (f"scale={scale}", "scale=laptop")) if word != usual]
+        words = [word for word in (f"data={data}", f"scale={scale}") if word not in ("data=digits", "scale=laptop")]
         command = " ".join(["bnlab run", row["name"], *words])
         lines.append(f"  {name:<15} {setting['runs']:>4} runs  {minutes_text(setting['minutes']):<18} {command}")
     return "\n".join(lines)
@@ -102,7 +100,8 @@ def _status_row(run) -> dict:
 
 
 def _status_text(rows: list[dict]) -> str:
-    header = ("experiment", "setting", "variant", "overrides", "seed", "id", "state", "step", "seconds", "attempts", "error")
+    header = ("experiment", "setting", "variant", "overrides", "seed", "id", "state")
+    header += ("step", "seconds", "attempts", "error")
     cells = [
         (
             row["experiment"],

@@ -14,7 +14,6 @@ from bnlab.commands.dry_run import print_plan
 from bnlab.commands.words import add_results, split_words
 from bnlab.errors import INTERRUPTED, PREEMPTED, RUNS_FAILED, BadInput, EnvironmentFault
 from bnlab.store import finished
-from bnlab.sweeping.estimate import spell
 from bnlab.sweeping.local import LocalSweep, choose_jobs, listening
 from bnlab.sweeping.plan import DEFAULT_DATA, DEFAULT_SCALE, Plan, make_plan
 from bnlab.sweeping.progress import LONGEST_LINE, failure_line, watch

@@ -22,7 +22,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{self.prog}: {message}; `{self.prog} --help` shows what it takes")
+        raise BadInput(f"{message}; `{self.prog} --help` shows what it takes")
 
     def parse(self, words: list[str]) -> argparse.Namespace:
         return self.parse_intermixed_args(words)
@@ -38,7 +38,8 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Experiments, `data=` and `scale=`, as the commands take them that read what is stored."""
-    parser.add_argument("words", nargs="*", metavar="EXPERIMENT | data=NAME | scale=NAME", help="default: all there are")
+    words = "EXPERIMENT | data=NAME | scale=NAME"
+    parser.add_argument("words", nargs="*", metavar=words, help="default: all there are")
     add_results(parser)
 
 
@@ -116,7 +117,8 @@ def targets(root: Path, selection: Selection) -> list[Target]:
                 found.append(Target(name, setting.data, setting.scale, directory))
     if not found:
         asked = [f"{k}={v}" for k, v in (("data", selection.data), ("scale", selection.scale)) if v]
-        raise BadInput(f"{' '.join([*selection.experiments, *asked])}: no experiment has such a plan; `bnlab list` shows all")
+        words = " ".join([*selection.experiments, *asked])
+        raise BadInput(f"{words}: no experiment has such a plan; `bnlab list` shows all")
     return found
 
 
