@@ -31,8 +31,9 @@ class Probing:
     """Drives the probes of a run through its steps.
 
     The loop does its forward pass inside `listening(step)`, calls `before` with that pass and its gradients, updates
-    the weights, and takes what was measured from `after`. `generators` are the run's random streams. Each half of a probe
-    that runs the net is inside an `undisturbed` of its own, so that it disturbs neither the training nor another probe.
+    the weights, and takes what was measured from `after`. `generators` are the run's random streams. Each half of a
+    probe that runs the net is inside an `undisturbed` of its own, so that it disturbs neither the training nor another
+    probe.
     """
 
     def __init__(
