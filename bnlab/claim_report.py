@@ -65,7 +65,7 @@ def _rounded(number: float | None) -> float | None:
 
 
 def after_holm(rows: Sequence[dict]) -> tuple[int, int]:
-    """How many statements were decided by an interval, and how many of them stay so after Holm's adjustment over all."""
+    """How many statements were decided by an interval, and how many of those stay so after Holm's adjustment."""
     statements = [part for row in rows for part in (row["parts"] or [row])]
     tested = [s for s in statements if s["interval"] is not None]
     adjusted = holm([1.0 if s["p"] is None else s["p"] for s in tested])
@@ -93,13 +93,13 @@ def claims_markdown(rows: Sequence[dict]) -> str:
 
 
 def _section(row: dict) -> list[str]:
-    lines = [f"## {row['id']}: {row['verdict']}", "", f"> {row['says']}", "", f"Source: {row['source']}. Kind {row['kind']}."]
-    if row["tests"]:
-        lines[-1] += f" Tested: {row['tests']}."
-    if row["figure"]:
-        lines[-1] += f" Figure: `{row['figure']}`."
-    lines += ["", "| statement | verdict | effect | interval | margin | n | published | seen |", "|---|---|---|---|---|---|---|---|"]
-    lines += [_part_line(part["label"], part) for part in row["parts"] or [row | {"label": row["tests"] or "the sentence"}]]
+    about = f"Source: {row['source']}. Kind {row['kind']}."
+    about += f" Tested: {row['tests']}." if row["tests"] else ""
+    about += f" Figure: `{row['figure']}`." if row["figure"] else ""
+    lines = [f"## {row['id']}: {row['verdict']}", "", f"> {row['says']}", "", about, ""]
+    lines += ["| statement | verdict | effect | interval | margin | n | published | seen |", f"|{'---|' * 8}"]
+    parts = row["parts"] or [row | {"label": row["tests"] or "the sentence"}]
+    lines += [_part_line(part["label"], part) for part in parts]
     return lines + [_part_line(f"beside it: {part['label']}", part) for part in row["beside"]]
 
 
@@ -111,8 +111,8 @@ def _table_line(name: str, says: str, row: dict) -> str:
 
 def _part_line(label: str, row: dict) -> str:
     margin = "" if row["margin"] is None else f"{row['margin']:.3g}"
-    cells = (label, f"**{row['verdict']}**", effect_text(row), interval_text(row), margin, n_text(row), published_text(row))
-    return f"| {' | '.join(_cell(c) for c in (*cells, row['note']))} |"
+    cells = (label, f"**{row['verdict']}**", effect_text(row), interval_text(row), margin, n_text(row))
+    return f"| {' | '.join(_cell(c) for c in (*cells, published_text(row), row['note']))} |"
 
 
 def _cell(text: str) -> str:

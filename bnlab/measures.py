@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,7 @@ def kurtosis_over_window(runs: Runs, metric: str, window: tuple[float, float] = 
     broken = _diverged(runs, high)
     for seed, rows in runs.histograms(metric).groupby("seed"):
         chosen = rows.iloc[-1:] if seed in broken else rows[(rows["step"] >= low) & (rows["step"] <= high)]
-        found = [excess_kurtosis(lo, hi, counts) for lo, hi, counts in zip(chosen["lo"], chosen["hi"], chosen["counts"])]
+        found = [excess_kurtosis(*histogram) for histogram in zip(chosen["lo"], chosen["hi"], chosen["counts"])]
         values[int(seed)] = sum(found) / len(found) if found else math.nan
     return values
 
@@ -69,25 +69,23 @@ def _steps(runs: Runs, window: tuple[float, float]) -> tuple[float, float]:
     return tuple(share * int(runs.table["steps"].max()) for share in window)
 
 
-def planned_seeds(runs: Runs, found: Iterable[int], where: dict[str, object]) -> int:
-    """How many seeds the plan of the setting has for an arm; those found when the plan is not at hand."""
-    plan = getattr(runs, "plan", None)
-    if plan is None:
-        return len(set(found))
-    for key, value in where.items():
-        plan = plan[plan[key] == value]
-    return int(plan["seed"].nunique())
-
-
 @dataclass(frozen=True)
 class Arm:
-    """One net at one rate. Of several lengths of its runs the longest is meant, for shorter ones belong to a sweep."""
+    """One net at one rate. Of several lengths of its runs the longest is meant, for shorter ones belong to a sweep.
+
+    `seeds` maps a setting (`mnist-laptop`) to the number of seeds its plan has.
+    """
 
     model: str
     activation: str
     variant: str
     lr: float
     batch_size: int
+    seeds: Mapping[str, int]
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant} at {self.lr:g}"
 
     @property
     def keys(self) -> dict[str, object]:
@@ -100,11 +98,16 @@ class Arm:
         }
 
     def of(self, runs: Runs) -> Runs:
-        nets = runs.select(**{"model.name": self.model})
-        return nets.select(**self.keys, steps=int(nets.table["steps"].max()) if nets.n else 0)
+        lengths = runs.table.loc[runs.table["model.name"] == self.model, "steps"]
+        return runs.select(**self.keys, steps=int(lengths.max()) if len(lengths) else 0)
 
-    def measured(self, runs: Runs, effects: Effects, note: str = "") -> Measured:
-        return Measured(effects, planned_seeds(runs, effects, self.keys), note)
+    def planned(self, runs: Runs) -> int:
+        return planned_seeds(runs, self.seeds, self.of(runs).n)
+
+
+def planned_seeds(runs: Runs, seeds: Mapping[str, int], found: int) -> int:
+    """The planned number of seeds; those found in a setting that has no plan, or where a command asked for more."""
+    return max(seeds.get(f"{runs.data}-{runs.scale}", found), found)
 
 
 Measure = Callable[["Runs", Arm], Effects]
@@ -127,7 +130,8 @@ def level(arm: Arm, measure: Measure, effect: Callable[[float], float], what: st
 
     def measured(runs: Runs) -> Measured:
         values = measure(runs, arm)
-        return arm.measured(runs, {seed: effect(v) for seed, v in values.items()}, mean_note(what, values.values()))
+        effects = {seed: effect(v) for seed, v in values.items()}
+        return Measured(effects, arm.planned(runs), mean_note(what, values.values()))
 
     return measured
 
@@ -137,9 +141,9 @@ def gap(more: Arm, less: Arm, measure: Measure) -> Callable[[Runs], Measured]:
 
     def measured(runs: Runs) -> Measured:
         first, second = measure(runs, more), measure(runs, less)
-        means = (mean_note(more.variant, first.values()), mean_note(less.variant, second.values()))
+        means = (mean_note(more.name, first.values()), mean_note(less.name, second.values()))
         note = ", ".join(filter(None, means))
-        return more.measured(runs, paired_difference(first, second), note)
+        return Measured(paired_difference(first, second), more.planned(runs), note)
 
     return measured
 

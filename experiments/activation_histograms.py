@@ -14,10 +14,16 @@ off the effect, so that its margin is 0. Late is the last fifth of a run, start 
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 from collections.abc import Callable
 
-from bnlab.claims import Claim, Measured, Part, Published
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+
+from bnlab.claims import Claim, Measured, Part, Published, judge_part
 from bnlab.measures import (
     LATE,
     START,
@@ -32,7 +38,16 @@ from bnlab.measures import (
     planned_seeds,
     size,
 )  # fmt: skip
-from bnlab.stats import normal_cdf, slope, standardised_max
+from bnlab.plots.bands import boundaries_of, draw_bands
+from bnlab.plots.curves import diverged_at, draw_curve, fill_diverged, step_axis
+from bnlab.plots.drawing import Drawing, seeds_words, setting_words, small_print
+from bnlab.plots.effects import draw_effects
+from bnlab.plots.maxima import COLUMNS as MAXIMA_COLUMNS
+from bnlab.plots.maxima import draw_maxima, draw_prediction
+from bnlab.plots.published import handles, mark
+from bnlab.plots.ridges import draw_ridges, spread_steps
+from bnlab.plots.style import PAGE, TEXT, Look, legend, look, new_figure, styled
+from bnlab.stats import normal_cdf, sigmoid_quantiles, slope, standardised_max
 from bnlab.store import Runs
 
 S0 = "S0 (talk of M. Goerner, re-told)"
@@ -42,14 +57,19 @@ RATES = {"slow": SLOW, "fast": FAST}
 OFFSET = 0.1  # initial offset of the ReLU nets behind batch normalisation, which has no scale there
 READING = 0.5  # how exactly a number is read off a chart whose units are 1 apart
 
-SIGMOID = {(v, r): Arm("mlp", "sigmoid", v, lr, 100) for v in ("plain", "bn") for r, lr in RATES.items()}
-RELU = {(v, r): Arm("mlp", "relu", v, lr, 100) for v in ("plain", "bn") for r, lr in RATES.items()}
-CONV = {v: Arm("convnet", "relu", v, 0.02, 100) for v in ("plain", "bn")}
+# Seeds as the YAML plans them: never added to after looking.
+DENSE_SEEDS = {"digits-smoke": 2, "digits-laptop": 3, "mnist-laptop": 10, "mnist-paper": 10}
+SWEEP_SEEDS = {"digits-smoke": 2, "digits-laptop": 3, "mnist-laptop": 5, "mnist-paper": 10}
+CONV_SEEDS = {"digits-smoke": 2, "digits-laptop": 3, "mnist-laptop": 3, "mnist-paper": 5}
+
+SIGMOID = {(v, r): Arm("mlp", "sigmoid", v, lr, 100, DENSE_SEEDS) for v in ("plain", "bn") for r, lr in RATES.items()}
+RELU = {(v, r): Arm("mlp", "relu", v, lr, 100, DENSE_SEEDS) for v in ("plain", "bn") for r, lr in RATES.items()}
+CONV = {v: Arm("convnet", "relu", v, 0.02, 100, CONV_SEEDS) for v in ("plain", "bn")}
 BELL = SIGMOID["bn", "fast"]  # the net the talk shows behind sigmoids (script 4.0)
 PEAK = RELU["bn", "fast"]  # and behind ReLUs (script 4.1)
 SWEEP = {"model.name": "mlp", "model.activation": "relu", "variant": "bn", "lr": FAST}
 
-OUTPUTS, INPUTS = "activations/hist_output/pooled", "activations/hist_input/pooled"
+OUTPUTS, INPUTS, PEAKS = (f"activations/hist_{q}/pooled" for q in ("output", "input", "max"))
 OFF_CENTRE, LINEAR = "activations/input_mean_abs/pooled", "activations/input_linear/pooled"
 SATURATED, ZERO, DEAD = (f"activations/{q}/pooled" for q in ("saturated", "zero", "dead"))
 SKEW, CENTRE, LOWEST = (f"activations/{q}/pooled" for q in ("max_skew", "max_mean", "m1"))
@@ -82,7 +102,7 @@ def slope_of_maxima(window: tuple[float, float], effect: Callable[[float], float
         expected = [standardised_max(m) for m in centres]
         slopes = {s: slope(expected, [found.get(s, math.nan) for found in centres.values()]) for s in seeds}
         note = mean_note("slope", slopes.values())
-        planned = planned_seeds(runs, seeds, {**SWEEP, "batch_size": 1000})
+        planned = planned_seeds(runs, SWEEP_SEEDS, len(seeds))
         return Measured({s: effect(v) for s, v in slopes.items()}, planned, note)
 
     return measured
@@ -204,4 +224,284 @@ CLAIMS: tuple[Claim, ...] = (
           GAINS, Published(None, "98 against 97.5 % (sigmoid), 98.5 against 98.2 % (ReLU)", CODE), "accuracy"),
 )  # fmt: skip
 
-FIGURES: dict[str, Callable] = {}
+
+def _arms_words(runs: Runs, arms: dict) -> str:
+    """Setting and seeds of the arms that a figure shows."""
+    counts = {" ".join(key) if isinstance(key, tuple) else key: arm.of(runs).n for key, arm in arms.items()}
+    planned = max(arm.planned(runs) for arm in arms.values())
+    shown = runs.select(**{"variant": ["plain", "bn"], "model.activation": next(iter(arms.values())).activation})
+    nets = {arm.model for arm in arms.values()}
+    shown = shown.select(**{"model.name": list(nets), "batch_size": 100})
+    longest = shown.select(steps=int(shown.table["steps"].max())) if shown.n else shown
+    return f"{setting_words(longest)}; {seeds_words(counts, planned)}"
+
+
+def _label(ax, text: str, **place) -> None:
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color="#6b6b6b", **place)
+
+
+def _band_panels(runs: Runs, nets: dict, prefix: str, height: float) -> tuple:
+    """Rows plain and BN, columns slow and fast, on shared axes. Returns figure, axes by (variant, rate), numbers."""
+    figure = new_figure(PAGE, height)
+    grid = figure.subplots(2, 2, sharex=True, sharey=True)
+    axes, numbers = {}, []
+    for (row, variant), (column, rate) in itertools.product(enumerate(("plain", "bn")), enumerate(RATES)):
+        ax = axes[variant, rate] = grid[row, column]
+        chosen = nets[variant, rate].of(runs)
+        if chosen.n:
+            drawn = draw_bands(ax, *boundaries_of(chosen, prefix, "pooled"), look(variant).colour)
+            numbers.append(drawn.assign(variant=variant, rate=rate))
+            step_axis(ax, float(chosen.table["steps"].iloc[0]))
+        else:
+            _label(ax, "no run")
+        ax.label_outer()
+        ax.set_title(f"{rate} rate ({RATES[rate]:g})" if row == 0 else "")
+    for variant in ("plain", "bn"):
+        axes[variant, "slow"].annotate(
+            look(variant).label, (-0.2, 0.5), xycoords="axes fraction", rotation=90, ha="center", va="center",
+            fontsize=9, fontweight="bold", color=look(variant).colour,
+        )  # fmt: skip
+    return figure, axes, pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame()
+
+
+@styled
+def bands_sigmoid(runs: Runs) -> Drawing:
+    """Seven equal shares of all sigmoid outputs over training, as in the talk's panels."""
+    figure, axes, numbers = _band_panels(runs, SIGMOID, "activations/b", 3.7)
+    ideal = sigmoid_quantiles([k / 7 for k in range(1, 7)])
+    for (_, rate), ax in axes.items():
+        ax.set_ylim(0, 1)
+        ax.plot([1.012] * 6, ideal, transform=ax.transAxes, linestyle="none", marker="<", markersize=2.5, color="black",
+                clip_on=False)  # fmt: skip
+        if rate == "slow":
+            ax.set_ylabel("sigmoid output")
+    words = "Bands: seven equal shares of all hidden outputs on the training batch, boundaries averaged over seeds. "
+    words += "Arrows: the boundaries for standard normal inputs. "
+    words += _arms_words(runs, SIGMOID)
+    small_print(figure, words)
+    return Drawing(figure, numbers, f"Sigmoid outputs over training without and with batch normalisation. {words}.")
+
+
+@styled
+def bands_relu(runs: Runs) -> Drawing:
+    """Seven equal shares of the per-neuron maxima over the batch, on a square-root axis that all panels share."""
+    figure, axes, numbers = _band_panels(runs, RELU, "activations/m", 3.7)
+    top = 1.25 * float(numbers["b6"].max()) if len(numbers) else 10.0
+    for (_, rate), ax in axes.items():
+        ax.set_yscale("function", functions=(lambda y: np.sqrt(np.maximum(y, 0)), np.square))
+        ax.set_ylim(0, top)
+        ticks = [t for t in (0, 1, 2.5, 5, 10, 20, 50, 100, 200, 500) if t <= top]
+        ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+        ax.axhline(2.5, color="black", linewidth=0.5, linestyle=(0, (2, 2)))
+        if rate == "slow":
+            ax.set_ylabel("largest output over the batch")
+    words = "Bands: seven equal shares of the neurons' maxima over the training batch, boundaries averaged over seeds; "
+    words += "square-root axis, which the highest band may leave. Dashed: the published \"around 2.5\". "
+    words += _arms_words(runs, RELU)
+    small_print(figure, words)
+    return Drawing(figure, numbers, f"Maxima of ReLU neurons over training without and with BN. {words}.")
+
+
+def _ridge_panels(runs: Runs, nets: dict, panels: dict[str, tuple[str, tuple[float, float]]]) -> tuple:
+    """Rows slow and fast, columns quantity x variant; `panels` maps the words under an axis to a metric and x range."""
+    figure = new_figure(PAGE, 4.6)
+    grid = figure.subplots(2, 4)
+    numbers = []
+    for (row, rate), (pair, (words, (name, limits))) in itertools.product(enumerate(RATES), enumerate(panels.items())):
+        found = {variant: _first_seed(nets[variant, rate].of(runs), name) for variant in ("plain", "bn")}
+        narrowest = (limits[1] - limits[0]) / 64
+        for column, variant in enumerate(("plain", "bn"), 2 * pair):
+            ax = grid[row, column]
+            if len(found[variant]):
+                drawn = draw_ridges(ax, coarser(found[variant], narrowest), look(variant).colour, limits)
+                numbers.append(drawn.assign(variant=variant, rate=rate, metric=name))
+            else:
+                _label(ax, "no run")
+            ax.set_title(look(variant).label if row == 0 else "", color=look(variant).colour, fontweight="bold")
+            ax.set_xlabel(words if row == 1 else "")
+        grid[row, 0].set_ylabel(f"{rate} rate ({RATES[rate]:g})\ntraining step")
+    return figure, pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame()
+
+
+def _first_seed(runs: Runs, name: str) -> pd.DataFrame:
+    """The histograms of the lowest seed at seven recorded steps."""
+    rows = runs.histograms(name)
+    rows = rows[rows["seed"] == rows["seed"].min()]
+    return rows[rows["step"].isin(spread_steps(rows["step"].tolist(), 7))]
+
+
+def coarser(rows: pd.DataFrame, narrowest: float) -> pd.DataFrame:
+    """Neighbouring bins joined two by two until they are at least `narrowest` wide: few neurons make ragged ridges."""
+    joined = []
+    for lo, hi, counts in zip(rows["lo"], rows["hi"], rows["counts"]):
+        counts = np.asarray(counts)
+        while len(counts) > 8 and (hi - lo) / len(counts) < narrowest:
+            counts = counts.reshape(-1, 2).sum(axis=1)
+        joined.append(counts)
+    return rows.assign(counts=joined)
+
+
+@styled
+def histograms_sigmoid(runs: Runs) -> Drawing:
+    """Inputs and outputs of the sigmoids at seven steps of one run."""
+    panels = {"sigmoid input": (INPUTS, (-8.0, 8.0)), "sigmoid output": (OUTPUTS, (0.0, 1.0))}
+    figure, numbers = _ridge_panels(runs, SIGMOID, panels)
+    words = "All hidden layers pooled, training batch, lowest seed; each ridge has its own height. "
+    words += f"Inputs beyond 8 in size are not drawn. {_arms_words(runs, SIGMOID)}"
+    small_print(figure, words)
+    return Drawing(figure, numbers, f"Inputs and outputs of the sigmoids at chosen steps. {words}.")
+
+
+@styled
+def histograms_relu(runs: Runs) -> Drawing:
+    """Inputs of the ReLUs (zero where negative) and maxima over the batch at seven steps of one run."""
+    panels = {"ReLU input": (INPUTS, (-8.0, 8.0)), "largest output in batch": (PEAKS, (0.0, 8.0))}
+    figure, numbers = _ridge_panels(runs, RELU, panels)
+    words = "All hidden layers pooled, training batch, lowest seed; each ridge has its own height. Inputs below 0 "
+    words += f"become 0. Values beyond 8 in size are not drawn. {_arms_words(runs, RELU)}"
+    small_print(figure, words)
+    return Drawing(figure, numbers, f"Inputs of the ReLUs and their maxima over the batch at chosen steps. {words}.")
+
+
+@styled
+def maxima_vs_batch_size(runs: Runs) -> Drawing:
+    """Centre of the maxima against the batch size, with the exact prediction, before and after training."""
+    swept = batch_sizes(runs)
+    figure = new_figure(TEXT, 3.1)
+    axes = figure.subplots(1, 2, sharex=True, sharey=True)
+    numbers = []
+    for ax, window, when in zip(axes, (START, LATE), ("before the first update", "last fifth of training")):
+        numbers.append(_draw_sweep(ax, swept, window).assign(window=when))
+        ax.set_title(when)
+        ax.set_xlabel("batch size")
+    axes[0].set_ylabel("mean over neurons of the\nlargest output in the batch")
+    legend(figure, SWEEP_HANDLES, columns=4)
+    counts = {str(m): of_m.n for m, of_m in swept.items()}
+    planned = planned_seeds(runs, SWEEP_SEEDS, max(counts.values(), default=0))
+    words = "Exact: expected maximum of m batch-standardised normal values, plus the initial offset 0.1. Bars: 95 % "
+    words += "Student-t intervals over seeds. "
+    one = next(iter(swept.values()), runs.select(**SWEEP))
+    words += f"{setting_words(one).replace('batch 10,', 'ReLU with BN,')}; {seeds_words(counts, planned)}"
+    small_print(figure, words)
+    caption = f"The centre of the maxima moves with the batch size. {words}."
+    return Drawing(figure, pd.concat(numbers, ignore_index=True), caption)
+
+
+def _draw_sweep(ax, swept: dict[int, Runs], window: tuple[float, float]) -> pd.DataFrame:
+    ax.set_xscale("log")
+    drawn = [draw_prediction(ax, 8, 1250, OFFSET)]
+    for layer, handle in zip(LAYERS, LAYER_HANDLES):
+        found = {m: over_window(of_m, f"activations/max_mean/{layer}", window) for m, of_m in swept.items()}
+        own = Look(layer, handle.get_color(), "-", handle.get_marker())
+        drawn.append(draw_maxima(ax, found, own, f"layer {int(layer)}", interval=False))
+    pooled = {m: over_window(of_m, CENTRE, window) for m, of_m in swept.items()}
+    drawn.append(draw_maxima(ax, pooled, look("bn"), "all layers"))
+    drawn.append(pd.DataFrame([("published", 100, 2.5, math.nan, math.nan, 1)], columns=MAXIMA_COLUMNS))
+    ax.plot([100], [2.5], marker="o", markersize=6.5, markerfacecolor="none", markeredgecolor="black",
+            markeredgewidth=0.7)  # fmt: skip
+    ax.set_xticks(list(swept), [str(m) for m in swept])
+    ax.minorticks_off()
+    return pd.concat(drawn, ignore_index=True)
+
+
+LAYERS = ("01", "02", "03", "04")
+LAYER_HANDLES = [
+    Line2D([], [], color=shade, marker=marker, markersize=3, linestyle="none", label=f"layer {int(layer)}")
+    for layer, shade, marker in zip(LAYERS, ("#b0b0b0", "#8f8f8f", "#6f6f6f", "#4a4a4a"), ("v", "^", "<", ">"))
+]
+PUBLISHED_TALK = Line2D(
+    [], [], color="black", marker="o", markersize=4, markerfacecolor="white", markeredgewidth=0.7, linestyle="none",
+    label="published (Görner)",
+)  # fmt: skip
+SWEEP_HANDLES = [
+    *LAYER_HANDLES,
+    Line2D([], [], color=look("bn").colour, marker="o", markersize=3, linestyle="none", label="all layers"),
+    Line2D([], [], color="#7f7f7f", linewidth=1.6, label="exact prediction"),
+    PUBLISHED_TALK,
+]
+
+
+# Panel of the accuracy figure -> its arms by variant, and the printed accuracies that belong to them, in per cent.
+RACES = {
+    "sigmoid, slow rate (0.003)": ({v: SIGMOID[v, "slow"] for v in ("plain", "bn")}, {"plain": 97.46}),
+    "sigmoid, fast rate (0.03)": ({v: SIGMOID[v, "fast"] for v in ("plain", "bn")}, {"bn": 98.0}),
+    "conv net (0.02)": (CONV, {"plain": 99.0, "bn": 99.55}),
+    "ReLU, slow rate (0.003)": ({v: RELU[v, "slow"] for v in ("plain", "bn")}, {"plain": 98.24}),
+    "ReLU, fast rate (0.03)": ({v: RELU[v, "fast"] for v in ("plain", "bn")}, {"bn": 98.54}),
+}
+
+
+@styled
+def accuracy(runs: Runs) -> Drawing:
+    """Test accuracy over training in every net and at every rate, and the gains that S0-27 rests on."""
+    figure = new_figure(PAGE, 4.4)
+    grid = figure.subplots(2, 3)
+    numbers = []
+    for ax, (title, (arms, printed)) in zip((*grid[0], *grid[1, :2]), RACES.items()):
+        numbers.append(_draw_race(ax, runs, arms, printed if runs.data == "mnist" else {}).assign(panel=title))
+        ax.set_title(title)
+    _share_range([*grid[0, :2], *grid[1, :2]])
+    for ax in grid[:, 0]:
+        ax.set_ylabel("test accuracy (%)")
+    verdicts = [judge_part(part, runs) for part in GAINS]
+    comparable = verdicts if runs.data == "mnist" else [dataclasses.replace(v, published=None) for v in verdicts]
+    gains = draw_effects(grid[1, 2], comparable, scale=100)
+    grid[1, 2].set_title("BN minus plain, last fifth")
+    grid[1, 2].set_xlabel("percentage points")
+    shown = [*handles(["plain", "bn"]), *([PUBLISHED_TALK] if runs.data == "mnist" else [])]
+    legend(figure, shown)
+    words = "Lines: mean over seeds with 95 % Student-t bands; diverged runs count as 10 %. Last panel: differences "
+    words += "paired by seed with 95 % intervals, hollow where undecided; grey: the margin. "
+    words += _arms_words(runs, {**SIGMOID, **{(*k, "ReLU"): arm for k, arm in RELU.items()}})
+    words += f"; conv net: {_conv_words(runs)}"
+    if runs.data == "mnist":
+        words += ". Published: printed accuracies after 10,000 steps, plain conv net below 99.0"
+    small_print(figure, words)
+    gains = gains.rename(columns={"effect": "mean", "label": "panel"}).assign(variant="bn - plain")
+    everything = pd.concat([*numbers, gains], ignore_index=True)
+    return Drawing(figure, everything, f"Test accuracy with and without batch normalisation. {words}.")
+
+
+def _conv_words(runs: Runs) -> str:
+    counts = {variant: arm.of(runs).n for variant, arm in CONV.items()}
+    seeds = seeds_words(counts, CONV["bn"].planned(runs))
+    steps = runs.select(**{"model.name": "convnet"}).table["steps"]
+    return f"{int(steps.max()):,} steps, {seeds}" if len(steps) else seeds
+
+
+def _draw_race(ax, runs: Runs, arms: dict[str, Arm], printed: dict[str, float]) -> pd.DataFrame:
+    numbers = []
+    for variant, arm in arms.items():
+        chosen = arm.of(runs)
+        if not chosen.n:
+            continue
+        ended = diverged_at(chosen)
+        series = 100 * fill_diverged(chosen.series(ACCURACY), ended, 0.1)
+        numbers.append(draw_curve(ax, series, look(variant), ended).assign(variant=variant))
+        last = float(chosen.table["steps"].iloc[0])
+        step_axis(ax, last)
+        if variant in printed:
+            numbers.append(mark(ax, {variant: (last, printed[variant])}).rename(columns={"value": "mean"}))
+    if not numbers:
+        _label(ax, "no run")
+    return pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame({"mean": []})
+
+
+def _share_range(axes: list) -> None:
+    """One y range for the dense nets: down to a little below the lowest end of a curve, so that the race is seen."""
+    ends = [line.get_ydata()[-1] for ax in axes for line in ax.get_lines() if len(line.get_ydata()) > 1]
+    tops = [max(line.get_ydata()) for ax in axes for line in ax.get_lines() if len(line.get_ydata()) > 1]
+    if ends:
+        span = max(max(tops) - min(ends), 0.5)
+        for ax in axes:
+            ax.set_ylim(max(0.0, min(ends) - 0.8 * span), min(100.0, max(tops) + 0.15 * span))
+
+
+FIGURES: dict[str, Callable[[Runs], Drawing]] = {
+    "bands_sigmoid": bands_sigmoid,
+    "bands_relu": bands_relu,
+    "histograms_sigmoid": histograms_sigmoid,
+    "histograms_relu": histograms_relu,
+    "maxima_vs_batch_size": maxima_vs_batch_size,
+    "accuracy": accuracy,
+}
