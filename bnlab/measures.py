@@ -101,8 +101,8 @@ class Arm:
         lengths = runs.table.loc[runs.table["model.name"] == self.model, "steps"]
         return runs.select(**self.keys, steps=int(lengths.max()) if len(lengths) else 0)
 
-    def planned(self, runs: Runs) -> int:
-        return planned_seeds(runs, self.seeds, self.of(runs).n)
+    def planned(self, runs: Runs, found: int) -> int:
+        return planned_seeds(runs, self.seeds, found)
 
 
 def planned_seeds(runs: Runs, seeds: Mapping[str, int], found: int) -> int:
@@ -131,7 +131,7 @@ def level(arm: Arm, measure: Measure, effect: Callable[[float], float], what: st
     def measured(runs: Runs) -> Measured:
         values = measure(runs, arm)
         effects = {seed: effect(v) for seed, v in values.items()}
-        return Measured(effects, arm.planned(runs), mean_note(what, values.values()))
+        return Measured(effects, arm.planned(runs, len(values)), mean_note(what, values.values()))
 
     return measured
 
@@ -143,7 +143,7 @@ def gap(more: Arm, less: Arm, measure: Measure) -> Callable[[Runs], Measured]:
         first, second = measure(runs, more), measure(runs, less)
         means = (mean_note(more.name, first.values()), mean_note(less.name, second.values()))
         note = ", ".join(filter(None, means))
-        return Measured(paired_difference(first, second), more.planned(runs), note)
+        return Measured(paired_difference(first, second), more.planned(runs, len(first)), note)
 
     return measured
 

@@ -79,7 +79,8 @@ ACCURACY = "curves/test_accuracy"
 
 def unevenness(runs: Runs, arm: Arm) -> Effects:
     """Mean distance of the six inner septile boundaries of the outputs from k/7; 0 if spread evenly over [0, 1]."""
-    inner = [over_window(arm.of(runs), f"activations/b{k}/pooled") for k in range(1, 7)]
+    chosen = arm.of(runs)
+    inner = [over_window(chosen, f"activations/b{k}/pooled") for k in range(1, 7)]
     return {s: sum(abs(b[s] - k / 7) for k, b in enumerate(inner, 1)) / 6 for s in inner[0]}
 
 
@@ -228,7 +229,7 @@ CLAIMS: tuple[Claim, ...] = (
 def _arms_words(runs: Runs, arms: dict) -> str:
     """Setting and seeds of the arms that a figure shows."""
     counts = {" ".join(key) if isinstance(key, tuple) else key: arm.of(runs).n for key, arm in arms.items()}
-    planned = max(arm.planned(runs) for arm in arms.values())
+    planned = max(arm.planned(runs, n) for arm, n in zip(arms.values(), counts.values()))
     shown = runs.select(**{"variant": ["plain", "bn"], "model.activation": next(iter(arms.values())).activation})
     nets = {arm.model for arm in arms.values()}
     shown = shown.select(**{"model.name": list(nets), "batch_size": 100})
@@ -317,6 +318,7 @@ def _ridge_panels(runs: Runs, nets: dict, panels: dict[str, tuple[str, tuple[flo
                 numbers.append(drawn.assign(variant=variant, rate=rate, metric=name))
             else:
                 _label(ax, "no run")
+                ax.set(xticks=[], yticks=[])
             ax.set_title(look(variant).label if row == 0 else "", color=look(variant).colour, fontweight="bold")
             ax.set_xlabel(words if row == 1 else "")
         grid[row, 0].set_ylabel(f"{rate} rate ({RATES[rate]:g})\ntraining step")
@@ -440,7 +442,8 @@ def accuracy(runs: Runs) -> Drawing:
     for ax, (title, (arms, printed)) in zip((*grid[0], *grid[1, :2]), RACES.items()):
         numbers.append(_draw_race(ax, runs, arms, printed if runs.data == "mnist" else {}).assign(panel=title))
         ax.set_title(title)
-    _share_range([*grid[0, :2], *grid[1, :2]])
+    for panels in (grid[0, :2], grid[1, :2], grid[0, 2:]):
+        _share_range(panels)
     for ax in grid[:, 0]:
         ax.set_ylabel("test accuracy (%)")
     verdicts = [judge_part(part, runs) for part in GAINS]
@@ -464,7 +467,7 @@ def accuracy(runs: Runs) -> Drawing:
 
 def _conv_words(runs: Runs) -> str:
     counts = {variant: arm.of(runs).n for variant, arm in CONV.items()}
-    seeds = seeds_words(counts, CONV["bn"].planned(runs))
+    seeds = seeds_words(counts, CONV["bn"].planned(runs, counts["bn"]))
     steps = runs.select(**{"model.name": "convnet"}).table["steps"]
     return f"{int(steps.max()):,} steps, {seeds}" if len(steps) else seeds
 
@@ -484,17 +487,18 @@ def _draw_race(ax, runs: Runs, arms: dict[str, Arm], printed: dict[str, float]) 
             numbers.append(mark(ax, {variant: (last, printed[variant])}).rename(columns={"value": "mean"}))
     if not numbers:
         _label(ax, "no run")
+        ax.set(xticks=[], yticks=[])
     return pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame({"mean": []})
 
 
 def _share_range(axes: list) -> None:
-    """One y range for the dense nets: down to a little below the lowest end of a curve, so that the race is seen."""
+    """One y range for these panels: down to a little below the lowest end of a curve, so that the race is seen."""
     ends = [line.get_ydata()[-1] for ax in axes for line in ax.get_lines() if len(line.get_ydata()) > 1]
     tops = [max(line.get_ydata()) for ax in axes for line in ax.get_lines() if len(line.get_ydata()) > 1]
     if ends:
         span = max(max(tops) - min(ends), 0.5)
         for ax in axes:
-            ax.set_ylim(max(0.0, min(ends) - 0.8 * span), min(100.0, max(tops) + 0.15 * span))
+            ax.set_ylim(max(0.0, min(ends) - 0.8 * span), min(100 + 0.05 * span, max(tops) + 0.15 * span))
 
 
 FIGURES: dict[str, Callable[[Runs], Drawing]] = {

@@ -32,14 +32,14 @@ def draw_effects(ax: Axes, verdicts: Sequence[Verdict], scale: float = 1.0) -> p
         row = _scaled(verdict, scale)
         rows.append(row)
         _draw_row(ax, -place, verdict.verdict, row)
-    ax.axvline(0, color="black", linewidth=0.6)
+    ax.axvline(0, color="black", linewidth=0.6, zorder=0.5)
     margins = {verdict.margin for verdict in verdicts if verdict.margin}
     if len(margins) == 1:
         margin = margins.pop() * scale
         ax.axvspan(-margin, margin, color="#d9d9d9", linewidth=0, zorder=0)
     for place, verdict in enumerate(verdicts):
         ax.text(0.01, 0.2 - place, verdict.label, transform=ax.get_yaxis_transform(), fontsize=6, color="#444444",
-                bbox={"facecolor": "white", "pad": 0.3, "linewidth": 0})  # fmt: skip
+                bbox={"facecolor": "white", "pad": 0.2, "linewidth": 0}, zorder=0.8)  # fmt: skip
     ax.set_yticks([])
     if max((abs(v) for row in rows for v in row[1:4] if math.isfinite(v)), default=0.0) > WIDE:
         ax.set_xscale("symlog", linthresh=1)
