@@ -21,9 +21,9 @@ from bnlab.commands.words import Parser
 from bnlab.config import nearest
 from bnlab.errors import INTERRUPTED, BadInput, BnlabError, EnvironmentFault
 from bnlab.paths import results_root
+from bnlab.sweeping.progress import fit_line
 
 A_BUG_OF_OURS = 1
-LONGEST_LINE = 240
 
 # Name: (module, what it does). Each module has `configure_<name>(parser)`, which sets `act`, the function to call.
 COMMANDS = {
@@ -99,12 +99,8 @@ def _dispatch(words: list[str]) -> int:
 
 def say(message: str) -> None:
     """One line on stderr: control characters escaped, too long a middle left out."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in f"bnlab: {message}")
-    if len(text) > LONGEST_LINE:
-        half = (LONGEST_LINE - 5) // 2
-        text = f"{text[:half]} ... {text[-half:]}"
     with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        print(fit_line(f"bnlab: {message}"), file=sys.stderr, flush=True)
 
 
 def _drop_output() -> None:

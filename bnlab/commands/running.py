@@ -12,11 +12,11 @@ from bnlab import paths
 from bnlab.commands.checks import check_data, check_sizes, check_writable
 from bnlab.commands.dry_run import print_plan
 from bnlab.commands.words import add_results, split_words
-from bnlab.errors import INTERRUPTED, PREEMPTED, RUNS_FAILED, BadInput, EnvironmentFault
+from bnlab.errors import INTERRUPTED, PREEMPTED, RUNS_FAILED, BadInput, EnvironmentFault, Incomplete
 from bnlab.store import finished
 from bnlab.sweeping.local import LocalSweep, choose_jobs, listening
 from bnlab.sweeping.plan import DEFAULT_DATA, DEFAULT_SCALE, Plan, make_plan
-from bnlab.sweeping.progress import LONGEST_LINE, failure_line, watch
+from bnlab.sweeping.progress import failure_line, watch
 from bnlab.sweeping.tasks import Outcome, Task
 
 RUN_EXAMPLES = """examples:
@@ -78,8 +78,12 @@ def reproduce(arguments: argparse.Namespace) -> int:
     if code in (INTERRUPTED, PREEMPTED):
         return code
     targets = [Target(plan.experiment, plan.data, plan.scale, _setting_dir(root, plan)) for plan in plans]
-    incomplete = draw_figures(targets, "auto")
-    judge_claims(targets, "auto", as_json=False, everything=True)
+    try:
+        incomplete = draw_figures(targets, "auto")
+        judge_claims(targets, "auto", as_json=False, everything=True)
+    except Incomplete as error:
+        print(f"nothing to draw or judge: {error}", file=sys.stderr)
+        incomplete = error.code
     print()
     for target in targets:
         print(f"{target.experiment}: figures, claims.md and runs lie in {target.directory}")
@@ -175,6 +179,5 @@ def _raise_common_fault(sweep: LocalSweep, failed: Sequence[Outcome], done: Sequ
 
 def _say_how_to_go_on(name: str, done: int, asked: int, words: Sequence[str]) -> None:
     again = shlex.join(["bnlab", *(word for word in words if word != "--rerun")])
-    head = f"bnlab: stopped by {'Ctrl-C' if name == 'SIGINT' else name}, {done} of {asked} runs done; continue with: "
-    line = head + again
-    print(line if len(line) <= LONGEST_LINE else f"{head}the same command", file=sys.stderr, flush=True)
+    by = "Ctrl-C" if name == "SIGINT" else name
+    print(f"bnlab: stopped by {by}, {done} of {asked} runs done; continue with: {again}", file=sys.stderr, flush=True)

@@ -31,7 +31,7 @@ LATE_IMPORTS = ("torch._dynamo", "pandas", "pyarrow.parquet", "numpy.random")
 
 
 def serve() -> None:
-    """Answer requests until stdin closes.
+    """Answer requests until stdin closes, then end the process.
 
     Requests: `{"number", "config", "directory", "overrides", "rerun"}` forks a child, `{"signal"}` signals all of
     them. Reports: `{"ready"}`, `{"fault"}`, from a child `{"number", "state", "error", "code"}`, and when it is gone
@@ -49,6 +49,7 @@ def serve() -> None:
     gc.freeze()
     _report(reports, {"ready": os.getpid()})
     _answer(reports)
+    os._exit(0)  # nothing to put away; the exit handlers of the libraries would take a while
 
 
 def _import_early() -> None:

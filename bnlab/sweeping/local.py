@@ -189,6 +189,8 @@ class LocalSweep:
             self._end(self._silent(task, code))
         elif said["state"] == "busy":
             self._elsewhere.append((number, dataclasses.replace(task, rerun=False)))
+        elif said["state"] not in (*FINISHED, "failed") and not self._stop.signal:
+            self._waiting.appendleft((number, dataclasses.replace(task, rerun=False)))  # only this run was told to stop
         else:
             self._end(Outcome(task, said["state"], said["error"], said["code"]))
 

@@ -121,5 +121,13 @@ def watch(tasks: Sequence[Task], jobs: int) -> Lines:
 
 
 def failure_line(outcome: Outcome) -> str:
-    line = f"FAILED   {outcome.task.label}: {outcome.error}"
-    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}..."
+    return fit_line(f"FAILED   {outcome.task.label}: {outcome.error}")
+
+
+def fit_line(text: str) -> str:
+    """At most `LONGEST_LINE` characters, none of them a control character; too long a middle is left out."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    if len(line) <= LONGEST_LINE:
+        return line
+    half = (LONGEST_LINE - 5) // 2
+    return f"{line[:half]} ... {line[-half:]}"
