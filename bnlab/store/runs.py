@@ -85,14 +85,14 @@ class Runs:
         if self.table["seed"].duplicated().any():
             raise ValueError(f"{metric}: several selected runs share a seed; select one configuration first")
         rows = self.metrics[self.metrics["metric"] == metric]
-        seeds = rows["run"].map(self.table["seed"])
+        seeds = rows["run"].map(self.table["seed"]).astype(int)
         wide = rows.assign(seed=seeds).pivot(index="step", columns="seed", values="value")
         return wide.reindex(columns=sorted(self.table["seed"]))
 
     def histograms(self, metric: str) -> "pd.DataFrame":
         """The rows of `distributions` with this metric, with the seed of each, by seed and step."""
         rows = self.distributions[self.distributions["metric"] == metric]
-        return rows.assign(seed=rows["run"].map(self.table["seed"])).sort_values(["seed", "step"])
+        return rows.assign(seed=rows["run"].map(self.table["seed"]).astype(int)).sort_values(["seed", "step"])
 
 
 def addresses_of(planned: Iterable[Planned]) -> list[Address]:
@@ -198,8 +198,13 @@ def _table(entries: list[dict]) -> "pd.DataFrame":
 
 
 def _frame(table: "pa.Table", order: "pd.DataFrame") -> "pd.DataFrame":
-    """As a data frame in the order of the plan, so that a picture does not depend on where its numbers lay."""
+    """As a data frame in the order of the plan, so that a picture does not depend on where its numbers lay.
+
+    Runs and metrics are categories: a million rows are then selected in milliseconds.
+    """
+    import pandas as pd
+
     frame = table.to_pandas()
-    rank = {key: position for position, key in enumerate(order.index)}
-    frame["value_order"] = frame["run"].map(rank)
-    return frame.sort_values(["value_order", "metric", "step"], kind="stable", ignore_index=True).drop(columns="value_order")
+    frame["run"] = pd.Categorical(frame["run"], categories=list(order.index))
+    frame["metric"] = pd.Categorical(frame["metric"], categories=sorted(frame["metric"].unique()))
+    return frame.sort_values(["run", "metric", "step"], kind="stable", ignore_index=True)

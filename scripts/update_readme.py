@@ -1,0 +1,76 @@
+"""Writes the measured parts of README.md from what is stored, or with --check says whether they agree.
+
+The verdicts come from `results/*/*/claims.json`, the throughput from `benchmarks/throughput.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from bnlab import paths
+from bnlab.claim_report import effect_text, interval_text, n_text, published_text
+from bnlab.commands.reading import best_rows
+from bnlab.commands.words import parse_selection, targets
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMONSTRATION = "smoke"  # settings of this scale are for tests and never shown
+
+
+def verdicts(results: Path) -> str:
+    """A Markdown table with one row per claim, at the best setting that has verdicts."""
+    judged = []
+    for target in targets(results, parse_selection([])):
+        stored = paths.claims_json(target.directory)
+        if stored.is_file() and target.scale != DEMONSTRATION and target.data != "digits":
+            judged += [(target, row) for row in json.loads(stored.read_text())]
+    lines = ["| claim | the article says | verdict | effect, 95 % interval | n | published | data, scale |", f"|{'---|' * 7}"]
+    return "\n".join([*lines, *(_line(row) for row in best_rows(judged))])
+
+
+def _line(row: dict) -> str:
+    parts = row["parts"]
+    if parts:
+        words = [part["verdict"] for part in parts]
+        effect = ", ".join(f"{words.count(w)} of {len(words)} parts {w}" for w in dict.fromkeys(words))
+    else:
+        effect = f"{effect_text(row)} {interval_text(row)}"
+    page = f"results/{row['experiment']}/{row['data']}-{row['scale']}/claims.md"
+    anchor = f"{row['id']}-{row['verdict']}".lower()
+    cells = (f"[{row['id']}]({page}#{anchor})", row["says"], f"**{row['verdict']}**", effect, n_text(row))
+    return f"| {' | '.join(_cell(c) for c in (*cells, published_text(row), row['data'] + '-' + row['scale']))} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def throughput(benchmarks: Path) -> str:
+    return (benchmarks / "throughput.md").read_text().strip()
+
+
+def filled(readme: str, blocks: dict[str, str]) -> str:
+    """README with the text between `<!-- NAME: begin -->` and `<!-- NAME: end -->` replaced by each block."""
+    for name, text in blocks.items():
+        pattern = re.compile(rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)", re.DOTALL)
+        if not pattern.search(readme):
+            raise SystemExit(f"README.md: the marks of {name} are gone; put them back")
+        readme = pattern.sub(lambda found: found[1] + text + "\n" + found[2], readme)
+    return readme
+
+
+def main() -> int:
+    path = ROOT / "README.md"
+    before = path.read_text()
+    after = filled(before, {"verdicts": verdicts(ROOT / "results"), "throughput": throughput(ROOT / "benchmarks")})
+    if "--check" in sys.argv[1:]:
+        print("README.md agrees with what is stored" if after == before else "README.md is stale: python scripts/update_readme.py")
+        return int(after != before)
+    path.write_text(after)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
