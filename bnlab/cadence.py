@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from bnlab.errors import BadInput
 
 
@@ -21,7 +19,7 @@ class Cadence:
     text: str
 
     @classmethod
-    def parse(cls, text: str, key: str = "cadence") -> "Cadence":
+    def parse(cls, text: str, key: str = "cadence") -> Cadence:
         for part in str(text).split("+"):
             if not _is_valid(part):
                 raise BadInput(f"{key}={text}: not a cadence; write 20it, 1ep, log100, @1,2,5 or never")
@@ -51,6 +49,8 @@ def _steps_of(part: str, total: int, steps_per_epoch: int) -> set[int]:
     if part.startswith("@"):
         return {int(s) for s in part[1:].split(",")}
     if part.startswith("log"):
+        import numpy as np  # here, because every command reads configurations and few expand them
+
         spaced = np.geomspace(1, max(total - 1, 1), int(part[3:]))
         return {0, *(int(s) for s in np.unique(np.round(spaced)))}
     every = int(part[:-2]) * (steps_per_epoch if part.endswith("ep") else 1)

@@ -111,7 +111,7 @@ def _axis(word: str) -> Axis:
         return Axis(key, tuple(_plain(_parser().parse_override(f"{key}={text}").value()) for text in texts))
     except HydraException as error:
         reason = str(error).splitlines()[0][:120]
-        raise BadInput(f"{word}: cannot be read ({reason}); put quotes around values with special characters") from error
+        raise BadInput(f"{word}: cannot be read ({reason}); put quotes around special characters") from error
 
 
 def _plain(value: object) -> object:

@@ -256,8 +256,39 @@ class RunConfig:
         _one_of("device", self.device, ("cpu", "cuda", "auto"))
         _one_of("tracker", self.tracker, TRACKERS)
         Cadence.parse(self.checkpoint, "checkpoint")
+        _check_layers(self)
+        _check_vgg(self)
         if self.batch_size == 1 and self.norm.uses_batch_statistics and self.model.name in ("mlp", "convnet"):
             _fail("batch_size", 1, "batch normalisation of dense units has no variance over one image; use 2 or more")
+
+
+IMAGE_SIZES = {"digits": 8, "mnist": 28, "fashion_mnist": 28, "cifar10": 32, "synthetic": 8}
+CONV_BLOCKS = {"convnet": 4, "vgg_a": 8, "vgg_d": 13}
+
+
+def hidden_layers(model: ModelConfig) -> int:
+    """How many blocks the net has, that is how far its layers are counted."""
+    return CONV_BLOCKS.get(model.name, len(model.widths))
+
+
+def _check_layers(config: RunConfig) -> None:
+    blocks = hidden_layers(config.model)
+    for name in ("activations", "moments"):
+        layers = getattr(config.probe, name).layers
+        if any(layer > blocks for layer in layers):
+            rule = f"there is no layer {max(layers)}; {config.model.name} has {blocks} hidden layers"
+            _fail(f"probe.{name}.layers", list(layers), rule)
+
+
+def _check_vgg(config: RunConfig) -> None:
+    """Five poolings leave nothing of images below 32 x 32, and there is no hidden dense layer to drop units of."""
+    if not config.model.name.startswith("vgg"):
+        return
+    if config.model.dropout:
+        _fail("model.dropout", config.model.dropout, f"{config.model.name} has no hidden dense layer; use 0")
+    size = config.data.size or IMAGE_SIZES[config.data.name]
+    if size < 32:
+        _fail("model", config.model.name, f"needs images of 32 x 32, these are {size} x {size}; add data.size=32")
 
 
 # Where a run happens and who watches it does not change what it is.
@@ -313,7 +344,7 @@ def _field_types(cls: type) -> dict[str, type]:
 def unknown_key(key: str) -> BadInput:
     """The error for a key that no part of a configuration has."""
     known = list(flatten(RunConfig()))
-    return BadInput(f"{key}: no such key{nearest(key, known)}; `bnlab run EXPERIMENT --dry-run` shows a plan with its keys")
+    return BadInput(f"{key}: no such key{nearest(key, known)}; bnlab/config.py has them all")
 
 
 def _typed(key: str, value: object, wanted: type) -> object:

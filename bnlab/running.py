@@ -71,7 +71,7 @@ def _train(config: RunConfig, directory: Path, attempts: int, seconds_before: fl
         _end_tracker(tracker, directory)
 
 
-def _close(run: TrainingState, directory: Path, writer: RunWriter, report: "Report", outcome: Outcome) -> str:
+def _close(run: TrainingState, directory: Path, writer: RunWriter, report: Report, outcome: Outcome) -> str:
     if outcome.state == "stopped":
         checkpoint.save(directory, run.state_dict())
         report.write(SIGNAL_STATES[report.signal])
@@ -93,7 +93,9 @@ def _end_tracker(tracker: Handle | None, directory: Path) -> None:
 class Report:
     """Tells the run's directory how far it is, saves checkpoints when due, and listens for a signal to stop."""
 
-    def __init__(self, directory: Path, run: TrainingState, attempts: int, seconds: float, environment: dict, notes) -> None:
+    def __init__(
+        self, directory: Path, run: TrainingState, attempts: int, seconds: float, environment: dict, notes: list[str]
+    ) -> None:
         self._directory, self._run, self._attempts = directory, run, attempts
         self._environment, self._notes = environment, notes
         self._started = time.monotonic() - seconds
@@ -193,9 +195,10 @@ def _source_state() -> tuple[str, bool]:
     git = ["git", "-C", str(source)]
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, env=environment)
+        options = {"capture_output": True, "text": True, "timeout": 10, "env": environment}
+        head = subprocess.run([*git, "rev-parse", "HEAD"], **options)
         code = [".", "../configs", "../experiments"]
-        dirty = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *code], capture_output=True, timeout=10, env=environment)
+        dirty = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *code], **options)
     except (OSError, subprocess.TimeoutExpired):
         return "", False
     return head.stdout.strip(), dirty.returncode == 1

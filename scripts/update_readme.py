@@ -26,8 +26,8 @@ def verdicts(results: Path) -> str:
         stored = paths.claims_json(target.directory)
         if stored.is_file() and target.scale != DEMONSTRATION and target.data != "digits":
             judged += [(target, row) for row in json.loads(stored.read_text())]
-    lines = ["| claim | the article says | verdict | effect, 95 % interval | n | published | data, scale |", f"|{'---|' * 7}"]
-    return "\n".join([*lines, *(_line(row) for row in best_rows(judged))])
+    header = "| claim | the article says | verdict | effect, 95 % interval | n | published | data, scale |"
+    return "\n".join([header, f"|{'---|' * 7}", *(_line(row) for row in best_rows(judged))])
 
 
 def _line(row: dict) -> str:
@@ -57,7 +57,8 @@ def filled(readme: str, blocks: dict[str, str]) -> str:
         pattern = re.compile(rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)", re.DOTALL)
         if not pattern.search(readme):
             raise SystemExit(f"README.md: the marks of {name} are gone; put them back")
-        readme = pattern.sub(lambda found: found[1] + text + "\n" + found[2], readme)
+        begin, end = pattern.search(readme).groups()
+        readme = pattern.sub(lambda _, new=f"{begin}{text}\n{end}": new, readme)
     return readme
 
 
@@ -66,7 +67,8 @@ def main() -> int:
     before = path.read_text()
     after = filled(before, {"verdicts": verdicts(ROOT / "results"), "throughput": throughput(ROOT / "benchmarks")})
     if "--check" in sys.argv[1:]:
-        print("README.md agrees with what is stored" if after == before else "README.md is stale: python scripts/update_readme.py")
+        stale = "README.md is stale; type `python scripts/update_readme.py`"
+        print(stale if after != before else "README.md agrees with what is stored")
         return int(after != before)
     path.write_text(after)
     return 0

@@ -18,13 +18,16 @@ from bnlab.config import (
 )
 from bnlab.errors import BadInput
 
+VGG = ModelConfig(name="vgg_d", width=0.125)
+EXPONENTIAL = OptimConfig(name="adam", schedule="exponential")
+
 # Literal ids: a change here means that every stored run would be trained again under another address.
 PINNED = {
     RunConfig(): "44136fa3-s0",
     RunConfig(seed=7, device="auto", threads=2, tracker="wandb", checkpoint="10it"): "44136fa3-s7",
     RunConfig(experiment="ics_vgg", variant="bn", norm=NormConfig(name="batch"), lr=0.01): "65d37bc8-s0",
-    RunConfig(data=DataConfig(name="cifar10", train_subset=5000), model=ModelConfig(name="vgg_d", width=0.125)): "a0ca5c41-s0",
-    RunConfig(optim=OptimConfig(name="adam", schedule="exponential"), model=ModelConfig(widths=(10, 20))): "c44d4462-s0",
+    RunConfig(data=DataConfig(name="cifar10", train_subset=5000), model=VGG): "a0ca5c41-s0",
+    RunConfig(optim=EXPONENTIAL, model=ModelConfig(widths=(10, 20))): "c44d4462-s0",
 }
 
 
@@ -36,7 +39,8 @@ def test_run_ids_are_the_ones_already_on_disk(config):
 def test_every_default_is_on_record():
     defaults = flatten(RunConfig())
     assert len(defaults) == 61
-    assert (defaults["lr"], defaults["batch_size"], defaults["norm.eps"], defaults["norm.momentum"]) == (0.1, 64, 1e-5, 0.1)
+    assert (defaults["lr"], defaults["batch_size"]) == (0.1, 64)
+    assert (defaults["norm.eps"], defaults["norm.momentum"]) == (1e-5, 0.1)
     assert (defaults["norm.noise.shift"], defaults["norm.noise.scale"]) == (0.5, 1.25)
 
 
@@ -97,7 +101,19 @@ def test_one_image_has_no_batch_statistics_in_dense_layers():
     with pytest.raises(BadInput, match="batch_size=1"):
         RunConfig(batch_size=1, norm=NormConfig(name="batch"))
     assert RunConfig(batch_size=1).batch_size == 1
-    assert RunConfig(batch_size=1, norm=NormConfig(name="batch"), model=ModelConfig(name="vgg_a")).batch_size == 1
+    spatial = RunConfig(batch_size=1, norm=NormConfig(name="batch"), model=VGG, data=DataConfig(size=32))
+    assert spatial.batch_size == 1
+
+
+def test_what_a_net_cannot_do_is_refused_before_it_is_built():
+    for words, start in [
+        ({"model": {"name": "vgg_a"}}, "model=vgg_a"),
+        ({"model": {"name": "vgg_a", "dropout": 0.5}, "data": {"size": 32}}, "model.dropout=0.5"),
+        ({"probe": {"moments": {"layers": [2, 5]}}}, "probe.moments.layers=[2, 5]"),
+    ]:
+        with pytest.raises(BadInput) as error:
+            from_dict(words)
+        assert str(error.value).startswith(start)
 
 
 def test_where_a_run_happens_is_not_part_of_what_it_is():

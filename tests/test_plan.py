@@ -53,7 +53,8 @@ def test_group_files_set_what_the_dataclass_defines():
 
 
 def test_hydra_grammar_of_the_command_line():
-    values = {a.key: a.values for a in parse_axes(["lr=0.1,1e-3", "seed=range(0,6,2)", "+steps=5", "model.widths=[3,4]"])}
+    words = ["lr=0.1,1e-3", "seed=range(0,6,2)", "+steps=5", "model.widths=[3,4]"]
+    values = {axis.key: axis.values for axis in parse_axes(words)}
     assert values == {"lr": (0.1, 1e-3), "seed": (0, 2, 4), "steps": (5,), "model.widths": ([3, 4],)}
     assert parse_axes(["probe.curves.cadence='20it+@1,2'"])[0].values == ("20it+@1,2",)
 

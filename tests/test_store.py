@@ -34,8 +34,8 @@ def _finish(setting, planned: Planned, state: str = "done", steps=range(0, 30, 1
     rng = np.random.default_rng(planned.config.seed)
     for step in steps:
         counts = tuple(int(c) for c in rng.integers(0, 255, store.BINS))
-        values = {"curves/train_loss": store.quantise(rng.random()), "activations/hist": store.Histogram(-1.5, 2.5, counts)}
-        writer.record(step, values)
+        histogram = store.Histogram(-1.5, 2.5, counts)
+        writer.record(step, {"curves/train_loss": store.quantise(rng.random()), "activations/hist": histogram})
     writer.finish()
     store.write_status(run, store.Status(state, 30, 30, 1.0, diverged_at=20 if state == "diverged" else None))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import math
 import os
 import signal
@@ -87,7 +88,7 @@ def test_variants_of_one_seed_share_weights_and_batches():
         for block, other in zip(first.blocks, run.net.blocks, strict=True):
             assert torch.equal(block.linear.weight, other.linear.weight), variant
         assert torch.equal(first.output.weight, run.net.output.weight)
-    for variant, run in runs.items():  # also after noise has been drawn
+    for run in runs.values():  # also after noise has been drawn
         train(run, lambda step, values: None, lambda run=run: run.step == 5)
     batches = [run.batches.next() for run in runs.values()]
     assert all(torch.equal(batches[0][0], x) and torch.equal(batches[0][1], y) for x, y in batches)
@@ -98,8 +99,8 @@ def test_streams_are_independent_and_seed_zero_counts():
     a, b = streams(0, "cpu"), streams(0, "cpu")
     torch.randn(100, generator=a.noise)
     assert torch.equal(torch.randperm(50, generator=a.order), torch.randperm(50, generator=b.order))
-    draws = {torch.randint(2**62, (1,), generator=g).item() for s in (0, 1) for g in (streams(s, "cpu").init, *streams(s, "cpu").moving())}
-    assert len(draws) == 8
+    generators = [g for seed in (0, 1) for s in [streams(seed, "cpu")] for g in (s.init, *s.moving())]
+    assert len({torch.randint(2**62, (1,), generator=g).item() for g in generators}) == 8
 
 
 @pytest.mark.parametrize("model", ["mlp", "convnet"])
@@ -166,11 +167,10 @@ def test_killed_at_once_and_run_again(tmp_path):
     run_one(config, undisturbed, {})
     killed = paths.run_dir(tmp_path / "b", "bn_noise", run_id(config))
     code = (
-        "import json, sys; from pathlib import Path; from bnlab.config import from_dict; from bnlab.running import run_one\n"
+        "import json, sys; from pathlib import Path\n"
+        "from bnlab.config import from_dict; from bnlab.running import run_one\n"
         "run_one(from_dict(json.loads(sys.argv[1])), Path(sys.argv[2]), {})"
     )
-    import json
-
     process = subprocess.Popen([sys.executable, "-c", code, json.dumps(to_dict(config)), str(killed)])
     deadline = time.monotonic() + 60
     while not paths.checkpoint(killed).exists() and time.monotonic() < deadline:

@@ -4,7 +4,17 @@ from bnlab.store.files import make_folder, write_aside, write_json
 from bnlab.store.pack import unpack, write_pack
 from bnlab.store.records import BINS, Histogram, Value, quantise, read_lines, scale_counts
 from bnlab.store.runs import Runs, load_runs
-from bnlab.store.status import FINISHED, Status, StoredRun, all_runs, finished, is_owned, owning, read_status, write_status
+from bnlab.store.status import (
+    FINISHED,
+    Status,
+    StoredRun,
+    all_runs,
+    finished,
+    is_owned,
+    owning,
+    read_status,
+    write_status,
+)
 from bnlab.store.writer import RunWriter, create_run
 
 __all__ = [
@@ -31,4 +41,5 @@ __all__ = [
     "write_aside",
     "write_json",
     "write_pack",
+    "write_status",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
@@ -44,7 +45,7 @@ def to_line(step: int, values: dict[str, Value]) -> str:
     """One JSON line: `{"step": …, "values": {metric: number}, "histograms": {metric: {lo, hi, counts}}}`."""
     scalars = {m: v for m, v in values.items() if not isinstance(v, Histogram)}
     record: dict[str, object] = {"step": step, "values": scalars}
-    histograms = {m: {"lo": v.lo, "hi": v.hi, "counts": v.counts} for m, v in values.items() if isinstance(v, Histogram)}
+    histograms = {m: dataclasses.asdict(v) for m, v in values.items() if isinstance(v, Histogram)}
     if histograms:
         record["histograms"] = histograms
     return json.dumps(record) + "\n"

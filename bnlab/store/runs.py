@@ -55,15 +55,15 @@ class Runs:
     scale: str
     source: str
     planned: int
-    table: "pd.DataFrame"
-    metrics: "pd.DataFrame"
-    distributions: "pd.DataFrame"
+    table: pd.DataFrame
+    metrics: pd.DataFrame
+    distributions: pd.DataFrame
 
     @property
     def n(self) -> int:
         return len(self.table)
 
-    def select(self, **where: object) -> "Runs":
+    def select(self, **where: object) -> Runs:
         """The runs whose columns have these values; a list admits any of its values."""
         kept = self.table
         for key, value in where.items():
@@ -77,7 +77,7 @@ class Runs:
             distributions=self.distributions[self.distributions["run"].isin(kept.index)],
         )
 
-    def series(self, metric: str) -> "pd.DataFrame":
+    def series(self, metric: str) -> pd.DataFrame:
         """Index step, a column per seed in rising order; NaN where a run has no record, as after it diverged.
 
         Errors: ValueError when two of the runs share a seed, that is when the selection mixes configurations.
@@ -89,7 +89,7 @@ class Runs:
         wide = rows.assign(seed=seeds).pivot(index="step", columns="seed", values="value")
         return wide.reindex(columns=sorted(self.table["seed"]))
 
-    def histograms(self, metric: str) -> "pd.DataFrame":
+    def histograms(self, metric: str) -> pd.DataFrame:
         """The rows of `distributions` with this metric, with the seed of each, by seed and step."""
         rows = self.distributions[self.distributions["metric"] == metric]
         return rows.assign(seed=rows["run"].map(self.table["seed"]).astype(int)).sort_values(["seed", "step"])
@@ -113,7 +113,8 @@ def load_runs(setting: Path, planned: Iterable[Planned], source: str = "auto") -
     if source != "runs" and paths.pack_index(paths.pack_dir(setting)).exists():
         return _assemble(setting, "pack", len(addresses), *_read_pack(setting, addresses))
     data, _, scale = setting.name.rpartition("-")
-    raise Incomplete(f"{setting}: no finished run; type `bnlab run {setting.parent.name} data={data} scale={scale}` first")
+    command = f"bnlab run {setting.parent.name} data={data} scale={scale}"
+    raise Incomplete(f"{setting}: no finished run; type `{command}` first")
 
 
 def read_index(pack: Path) -> list[dict]:
@@ -128,16 +129,21 @@ def index_entry(setting: Path, address: Address) -> dict:
     """What a pack keeps of a run besides its measurements."""
     run = paths.run_dir(setting, address.variant, address.id)
     stored = json.loads(paths.config_json(run).read_text())
-    status = dataclasses.asdict(read_status(run))
-    return {"variant": address.variant, "id": address.id, **{k: stored[k] for k in ("overrides", "config")}, "status": status}
+    return {
+        "variant": address.variant,
+        "id": address.id,
+        "overrides": stored["overrides"],
+        "config": stored["config"],
+        "status": dataclasses.asdict(read_status(run)),
+    }
 
 
-def _read_directories(setting: Path, present: list[Address]) -> tuple[list[dict], "pa.Table", "pa.Table"]:
-    entries = [index_entry(setting, a) for a in present]
-    return entries, gather(setting, present, paths.metrics_parquet), gather(setting, present, paths.distributions_parquet)
+def _read_directories(setting: Path, present: list[Address]) -> tuple[list[dict], pa.Table, pa.Table]:
+    files = (paths.metrics_parquet, paths.distributions_parquet)
+    return [index_entry(setting, a) for a in present], *(gather(setting, present, file_of) for file_of in files)
 
 
-def gather(setting: Path, present: list[Address], file_of) -> "pa.Table":
+def gather(setting: Path, present: list[Address], file_of) -> pa.Table:
     """One table of the same file of several runs, in the order given, with the run's key as first column."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -148,12 +154,12 @@ def gather(setting: Path, present: list[Address], file_of) -> "pa.Table":
         try:
             table = pq.read_table(path, partitioning=None)
         except (OSError, pa.ArrowException) as error:
-            raise IntegrityError(f"{path}: cannot be read ({type(error).__name__}); delete its folder and run again") from error
+            raise _unreadable(path, error, "delete its folder and run again") from error
         tables.append(table.add_column(0, "run", pa.array([address.key] * len(table), pa.string())))
     return pa.concat_tables(tables)
 
 
-def _read_pack(setting: Path, addresses: list[Address]) -> tuple[list[dict], "pa.Table", "pa.Table"]:
+def _read_pack(setting: Path, addresses: list[Address]) -> tuple[list[dict], pa.Table, pa.Table]:
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -167,18 +173,23 @@ def _read_pack(setting: Path, addresses: list[Address]) -> tuple[list[dict], "pa
         try:
             table = pq.read_table(path, partitioning=None)
         except (OSError, pa.ArrowException) as error:
-            raise IntegrityError(f"{path}: cannot be read ({type(error).__name__}); restore it from git") from error
+            raise _unreadable(path, error, "restore it from git") from error
         tables.append(table.filter(pc.is_in(table["run"], pa.array(list(wanted)))))
     return entries, *tables
+
+
+def _unreadable(path: Path, error: Exception, remedy: str) -> IntegrityError:
+    return IntegrityError(f"{path}: cannot be read ({type(error).__name__}); {remedy}")
 
 
 def _assemble(setting: Path, source: str, planned: int, entries, metrics, distributions) -> Runs:
     data, _, scale = setting.name.rpartition("-")
     table = _table(entries)
-    return Runs(setting.parent.name, data, scale, source, planned, table, _frame(metrics, table), _frame(distributions, table))
+    frames = (_frame(metrics, table), _frame(distributions, table))
+    return Runs(setting.parent.name, data, scale, source, planned, table, *frames)
 
 
-def _table(entries: list[dict]) -> "pd.DataFrame":
+def _table(entries: list[dict]) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
@@ -197,7 +208,7 @@ def _table(entries: list[dict]) -> "pd.DataFrame":
     return pd.DataFrame(rows).set_index("run")
 
 
-def _frame(table: "pa.Table", order: "pd.DataFrame") -> "pd.DataFrame":
+def _frame(table: pa.Table, order: pd.DataFrame) -> pd.DataFrame:
     """As a data frame in the order of the plan, so that a picture does not depend on where its numbers lay.
 
     Runs and metrics are categories: a million rows are then selected in milliseconds.

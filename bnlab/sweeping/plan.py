@@ -65,7 +65,7 @@ def make_plan(experiment: str, words: list[str]) -> Plan:
         asked = _apply(asked, axis)
         shown += [axis.key] if axis.key not in (*shown, *NOT_OVERRIDES) else []
     if not asked:
-        raise BadInput(f"{' '.join(words)}: no run of the plan has all of these; `bnlab run {experiment} --dry-run` shows it")
+        raise BadInput(f"{' '.join(words)}: no run of the plan has all of these; see the plan with --dry-run")
     return Plan(experiment, data, scale, complete if asked is recipes else _planned(asked, shown), complete)
 
 
@@ -94,7 +94,8 @@ def _recipes(experiment: str, setting: Setting, sweep: str) -> list[Recipe]:
     rest = [axis for axis in axes if axis.key != "seed"]
     recipes = []
     for combination in itertools.product(*(axis.values for axis in rest)):
-        assigned = {**base, "data": setting.data, "scale": setting.scale, **dict(zip((a.key for a in rest), combination))}
+        swept = dict(zip((axis.key for axis in rest), combination))
+        assigned = {**base, "data": setting.data, "scale": setting.scale, **swept}
         choices = {k: v for k, v in assigned.items() if k in GROUPS}
         values = {"experiment": experiment, **{k: v for k, v in assigned.items() if k not in GROUPS}}
         recipes.append(Recipe(choices, values, seeds, tuple(a.key for a in rest)))

@@ -13,7 +13,7 @@ class Streams:
     """Generators spawned from one seed: drawing from one never moves another.
 
     Variants of one seed therefore share initial weights and batches, even where one of them draws noise. Weights and
-    batch order are drawn on the CPU; noise and augmentation on the device of the run. Dropout has torch's global stream.
+    batch order are drawn on the CPU, noise and augmentation on the run's device. Dropout has torch's global stream.
     """
 
     init: torch.Generator
