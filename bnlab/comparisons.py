@@ -23,6 +23,16 @@ def median_over_run(arm: Runs, metric: str) -> BySeed:
     return {int(seed): float(series[seed].median()) for seed in series.columns}
 
 
+def median_relative(arm: Runs, change: str, variance: str, power: float) -> BySeed:
+    """Median per seed of a change over the layer's own variance to a power: 1/2 for its mean, 1 for its variance.
+
+    A net whose inputs grow moves more in absolute terms though its distributions may look the same.
+    """
+    moved, spread = arm.series(change), arm.series(variance)
+    relative = moved / spread.reindex(moved.index).clip(lower=SMALLEST**2) ** power
+    return {int(seed): float(relative[seed].median()) for seed in relative.columns}
+
+
 def log_ratio(above: BySeed, below: BySeed) -> BySeed:
     """log10(above / below) per seed; NaN where either side is missing."""
     return paired_difference(_logs(above), _logs(below))

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from vgg_runs import ARTICLE, CHANGE, relabelled, standing_for, vgg_runs
+from vgg_runs import ARTICLE, CHANGE, SPREAD, relabelled, standing_for, vgg_runs
 
 from bnlab.compose import card
 from bnlab.experiment import MODULES, load
@@ -94,6 +94,15 @@ def test_noise_that_is_not_the_papers_decides_nothing(experiment, as_written):
     table = as_written.table.assign(**{"norm.noise.shift": 0.0})
     found = verdict(experiment, dataclasses.replace(as_written, table=table), "S3-19")
     assert found.verdict == "undecided" and "norm.noise.shift is not 0.5" in found.note
+
+
+def test_growing_inputs_are_told_from_unstable_ones(experiment):
+    """A plain net whose inputs have a thousand times the variance moves more, and relatively less."""
+    moving = vgg_runs(change=CHANGE | {"plain": 3.0}, spread=SPREAD | {"plain": 1000.0**2})
+    found = verdict(experiment, moving, "S3-20")
+    assert found.verdict == "mixed" and found.parts[0].verdict == "refuted"
+    assert [part.verdict for part in found.beside] == ["supported", "supported"]
+    assert found.beside[0].effect > 2
 
 
 def test_noise_drawn_once_would_be_noticed(experiment):

@@ -149,6 +149,16 @@ def test_a_distribution_of_one_value_is_a_spike(lo):
     assert edges[0] < lo < edges[-1] and (density * np.diff(edges)).sum() == pytest.approx(1)
 
 
+def test_a_wide_axis_shows_each_density_per_unit_of_itself():
+    ax = style.new_figure(3, 2).subplots()
+    rows = pd.DataFrame({"step": [0], "lo": [-200.0], "hi": [200.0], "counts": [np.ones(64)]})
+    numbers = ridges.draw_ridges(ax, rows, "#000000", (-210, 210), wide=True)
+    edges = np.linspace(-200, 200, 65)
+    assert (numbers["density"].to_numpy() * np.diff(np.arcsinh(edges))).sum() == pytest.approx(1)
+    assert ax.get_xscale() == "asinh"
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["−100", "−1", "0", "1", "100"]
+
+
 def test_joining_bins_keeps_every_count():
     rows = pd.DataFrame({"step": [0], "lo": [0.0], "hi": [1.0], "counts": [np.arange(64)]})
     joined = ridges.coarser(rows)["counts"][0]
@@ -184,7 +194,7 @@ def test_published_numbers_are_thin_black_and_hollow():
     for line in ax.lines:
         assert line.get_markerfacecolor() == "white"
         assert (line.get_color() if line.get_linestyle() != "None" else line.get_markeredgecolor()) == "#000000"
-    assert ax.lines[2].get_marker() == "v" and ax.lines[2].get_ydata()[0] == 1e-3  # under the axis: an arrow at its end
+    assert ax.lines[2].get_marker() == "v" and ax.lines[2].get_ydata()[0] == 1e-3  # an arrow
 
 
 def test_drawing_needs_no_torch_and_no_pyplot(no_torch):

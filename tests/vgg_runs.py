@@ -15,11 +15,12 @@ from bnlab.sweeping.plan import make_plan
 RECORDS = 31
 # Accuracy of the first fifth and of the rest of a run, as the article says, and what the input moments move by.
 ARTICLE = {"plain": (0.40, 0.90), "bn": (0.70, 0.95), "bn_noise": (0.65, 0.94), "plain_noise": (0.10, 0.10)}
+SPREAD = dict.fromkeys(ARTICLE, 1.0)  # variance of every layer's input
 CHANGE = {"plain": 0.03, "bn": 0.002, "bn_noise": 1 / 3, "plain_noise": 1 / 3}
 
 
 def vgg_runs(
-    data="digits", scale="laptop", accuracy=ARTICLE, change=CHANGE, keep=lambda row: True, diverge=None
+    data="digits", scale="laptop", accuracy=ARTICLE, change=CHANGE, spread=SPREAD, keep=lambda row: True, diverge=None
 ) -> Runs:
     """Every planned run that `keep` admits; `diverge(row)` gives the step at which a run diverged, or None."""
     plan = _plan(data, scale)
@@ -32,7 +33,7 @@ def vgg_runs(
         row |= {"steps_done": row["steps"], "seconds": 1.0}
         if keep(row):
             rows.append(row)
-            _record(row, np.random.default_rng(number), accuracy, change, metrics, distributions)
+            _record(row, np.random.default_rng(number), accuracy, change, spread, metrics, distributions)
     table = pd.DataFrame(rows).set_index("run")
     joined = (pd.concat(frames, ignore_index=True) for frames in (metrics, distributions))
     return Runs("ics_vgg", data, scale, "runs", len(plan.complete), table, *joined)
@@ -43,7 +44,7 @@ def _plan(data: str, scale: str):
     return make_plan("ics_vgg", [f"data={data}", f"scale={scale}"])
 
 
-def _record(row, rng, accuracy, change, metrics, distributions) -> None:
+def _record(row, rng, accuracy, change, spread, metrics, distributions) -> None:
     steps = np.unique(np.linspace(0, row["steps"], RECORDS).astype(int))
     steps = steps[~(steps >= row["diverged_at"])]
     early, late = accuracy[row["variant"]]
@@ -54,6 +55,7 @@ def _record(row, rng, accuracy, change, metrics, distributions) -> None:
         for moment in ("mean", "var"):
             moved = change[row["variant"]] * np.exp(rng.normal(0, 0.05))
             found[f"moments/{moment}_change/{layer:02d}"] = np.full(len(steps), moved)
+        found[f"moments/var/{layer:02d}"] = np.full(len(steps), spread[row["variant"]])
         shape = np.exp(-(np.linspace(-3, 3, 64) ** 2) / 2)
         counts = [np.round(1000 * shape).astype(int) for _ in steps]
         frame = pd.DataFrame({"run": row["run"], "metric": f"activations/hist_unit/{layer:02d}", "step": steps})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bnlab.store import Runs
 
 RIDGES = 16  # steps shown of those recorded
+WIDE = 12.0  # beyond this many units a linear axis would hide the normalised arms, which have unit variance
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Groups:
-    """One panel of per-seed numbers. `marks` are published values: group -> variant -> value."""
+    """One panel of per-seed numbers. `marks` are published values: group -> variant -> value.
+
+    `resolution`: what the published figure can show at least; a value below it is an arrow down from there.
+    """
 
     title: str
     values: GroupValues
     marks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     log: bool = False
+    resolution: float | None = None
 
 
 def accuracy_lines(ax: Axes, lines: Sequence[Line], chance: float) -> pd.DataFrame:
@@ -69,7 +74,8 @@ def _to_the_end(line: Line, ended: Mapping[int, float]) -> pd.DataFrame:
 def ridge_grid(axes, rows: Mapping[str, str], arms: Mapping[str, Runs]) -> pd.DataFrame:
     """Ridges in a grid of axes: a row per metric (label -> metric), a column per arm (each of one run).
 
-    Panels of a row share their x axis; a panel without a record says so. Returns variant, metric, step, x, density.
+    Panels of a row share their x axis, which is asinh where one arm is WIDE; a panel without a record says so.
+    Returns variant, metric, step, x, density.
     """
     import pandas as pd
 
@@ -80,24 +86,30 @@ def ridge_grid(axes, rows: Mapping[str, str], arms: Mapping[str, Runs]) -> pd.Da
         for ax, (variant, histograms) in zip(line, found.items()):
             numbers = _ridge_panel(ax, histograms, look(variant).colour, limits)
             drawn.append(numbers.assign(variant=variant, metric=metric))
+            ax.tick_params(axis="y", labelleft=ax is line[0] or not len(found[next(iter(arms))]))
         line[0].set_ylabel(f"{label}\ntraining step")
-        for ax in line[1:]:
-            ax.tick_params(axis="y", labelleft=False)
     for ax, variant in zip(axes[0], arms):
         ax.set_title(look(variant).label)
     return pd.concat(drawn, ignore_index=True)
 
 
 def _ridge_panel(ax: Axes, histograms: pd.DataFrame, colour: str, limits: tuple[float, float]) -> pd.DataFrame:
+    wide = max(-limits[0], limits[1]) > WIDE
     if not len(histograms):
-        ax.set_xlim(*limits)
-        ax.set_yticks([])
         ax.text(0.5, 0.5, "no record", transform=ax.transAxes, ha="center", va="center", color="#666666")
-    return draw_ridges(ax, histograms, colour, limits)
+    return draw_ridges(ax, _smoothed(histograms), colour, limits, wide)
+
+
+def _smoothed(histograms: pd.DataFrame) -> pd.DataFrame:
+    """Neighbouring bins joined, but in histograms so wide that their bins are coarse already."""
+    import pandas as pd
+
+    fine = histograms["hi"] - histograms["lo"] < 2 * WIDE
+    return pd.concat([coarser(histograms[fine]), histograms[~fine]])
 
 
 def _shown(rows: pd.DataFrame) -> pd.DataFrame:
-    return coarser(rows[rows["step"].isin(spread_steps(rows["step"].tolist(), RIDGES))])
+    return rows[rows["step"].isin(spread_steps(rows["step"].tolist(), RIDGES))]
 
 
 def group_panels(axes, panels: Sequence[Groups]) -> pd.DataFrame:
@@ -118,4 +130,4 @@ def _marks(ax: Axes, panel: Groups, group: str, marks: Mapping[str, float]) -> p
     variants = list(dict.fromkeys(variant for arms in panel.values.values() for variant in arms))
     place = list(panel.values).index(group)
     points = {v: (place + offset(v, variants) - 0.085, value) for v, value in marks.items() if v in variants}
-    return published.mark(ax, points, below=ax.get_ylim()[0] if panel.log else None)
+    return published.mark(ax, points, panel.resolution)

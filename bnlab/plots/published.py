@@ -34,7 +34,7 @@ def overlay(ax: Axes, source: str, key: tuple[str, str, str], own: Look, width: 
 
 
 def mark(ax: Axes, points: Mapping[str, tuple[float, float]], below: float | None = None) -> pd.DataFrame:
-    """Hollow black markers at variant -> (x, y); a y under `below`, the end of the axis, becomes an arrow there."""
+    """Hollow black markers at variant -> (x, y); a y under `below` becomes an arrow down from there."""
     import pandas as pd
 
     for variant, (x, y) in points.items():

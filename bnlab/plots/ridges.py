@@ -15,21 +15,38 @@ OVERLAP = 2.2  # height of a ridge in units of the distance between two
 TAIL = 0.002  # share of each histogram that a panel may leave out on either side
 
 
-def draw_ridges(ax: Axes, rows: pd.DataFrame, colour: str, limits: tuple[float, float]) -> pd.DataFrame:
-    """Draw the histograms of `rows` (step, lo, hi, counts), each scaled to its own highest bin.
+def draw_ridges(
+    ax: Axes, rows: pd.DataFrame, colour: str, limits: tuple[float, float], wide: bool = False
+) -> pd.DataFrame:
+    """Draw the histograms of `rows` (step, lo, hi, counts), each scaled to its own highest point.
 
-    `limits` is the x range. The y axis names the steps, the first at the top. Returns step, x, density (per unit of x)
-    of every bin within the limits.
+    `limits` is the x range. `wide`: an axis linear within +-1 and logarithmic outside (asinh), for distributions whose
+    widths differ by orders of magnitude; densities are then per unit of that axis. The y axis names the steps, the
+    first at the top. Returns step, x, density of every bin within the limits.
     """
     rows = rows.sort_values("step")
     numbers = []
     for position, (step, lo, hi, counts) in enumerate(zip(rows["step"], rows["lo"], rows["hi"], rows["counts"])):
         edges, density = densities(lo, hi, counts)
+        if wide:
+            density = density * np.diff(edges) / np.diff(np.arcsinh(edges))
         _ridge(ax, edges, density, -float(position), colour, zorder=2 + position)
         numbers.append(_numbers(int(step), edges, density, limits))
     _step_labels(ax, rows["step"].tolist())
-    ax.set_xlim(*limits)
+    value_axis(ax, limits, wide)
     return _joined(numbers)
+
+
+def value_axis(ax: Axes, limits: tuple[float, float], wide: bool) -> None:
+    """The x axis of a ridge panel, drawn or empty."""
+    if wide:
+        ax.set_xscale("asinh", linear_width=1.0)
+        powers = [10.0**k for k in range(7)]
+        ticks = [t for t in (*(-p for p in reversed(powers)), 0.0, *powers) if limits[0] <= t <= limits[1]]
+        thinned = [t for t in ticks if abs(t) != 10 or len(ticks) < 7]
+        ax.set_xticks(thinned, [f"{t:,.0f}".replace("-", "\u2212") for t in thinned])
+        ax.minorticks_off()
+    ax.set_xlim(*limits)
 
 
 def densities(lo: float, hi: float, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -58,12 +75,15 @@ def _paler(colour: str) -> tuple[float, float, float]:
 
 
 def _step_labels(ax: Axes, steps: list[int]) -> None:
+    ax.spines["left"].set_visible(False)
+    if not steps:
+        ax.set_yticks([])
+        return
     shown = range(0, len(steps), max(1, -(-len(steps) // 7)))
     ax.set_yticks([-k for k in shown], [f"{steps[k]:,}" for k in shown])
     ax.set_ylim(-(len(steps) - 1) - 0.4, OVERLAP + 0.2)
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
 
 
 def _numbers(step: int, edges: np.ndarray, density: np.ndarray, limits: tuple[float, float]) -> pd.DataFrame:
