@@ -7,92 +7,49 @@ All contenders of a workload take turns, a few steps each, so that a machine tha
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import itertools
 import json
 import platform
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 import usual
 from torch.nn.functional import cross_entropy
+from workloads import WORKLOADS, Workload, augmented
 
 from bnlab import data
-from bnlab.config import CurvesConfig, DataConfig, ModelConfig, NormConfig, OptimConfig, ProbeConfig, RunConfig
+from bnlab.cadence import Cadence
+from bnlab.config import RunConfig
 from bnlab.errors import BnlabError
 from bnlab.store import RunWriter
 from bnlab.training.loop import train
 from bnlab.training.state import TrainingState
 
-BARE_TARGET = 0.9
-DATA_PATH_TARGET = 0.02
-WARM_UP = 10
-
+WARM_UP = 5
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-
-# Default probes, with the evaluations on the training subset and the test set aside.
-PROBES = ProbeConfig(curves=CurvesConfig(full="never"))
-
-
-@dataclasses.dataclass(frozen=True)
-class Workload:
-    """`target`: how many times the throughput of the usual loop is wanted, None where only the other two count."""
-
-    name: str
-    target: float | None
-    steps: int
-    config: RunConfig
-
-
-def _vgg(name: str, width: float, batch_size: int) -> RunConfig:
-    model = ModelConfig(name=name, width=width, init="glorot")
-    return _config(DataConfig(name="cifar10", pixels="standardized"), model, batch_size)
-
-
-def _mlp(batch_size: int) -> RunConfig:
-    return _config(DataConfig(name="mnist", pixels="standardized"), ModelConfig(), batch_size)
-
-
-def _config(images: DataConfig, model: ModelConfig, batch_size: int) -> RunConfig:
-    return RunConfig(
-        variant="bn",
-        data=images,
-        model=model,
-        norm=NormConfig(name="batch"),
-        optim=OptimConfig(name="sgd"),
-        probe=PROBES,
-        lr=0.01,
-        batch_size=batch_size,
-    )
-
-
-WORKLOADS = {
-    "mlp": Workload("MLP 200-100-60-30, MNIST", 3.0, 10_000, _mlp(100)),
-    "vgg_a": Workload("VGG-A, width 1/4, CIFAR-10", 1.6, 1000, _vgg("vgg_a", 0.25, 128)),
-    "vgg_d": Workload("VGG-D, width 1/4, CIFAR-10", 1.2, 1000, _vgg("vgg_d", 0.25, 128)),
-    "vgg_d_laptop": Workload("VGG-D, width 1/8, CIFAR-10", None, 1000, _vgg("vgg_d", 0.125, 64)),
-}
 
 
 class Clock:
-    """Seconds and steps of one contender, turn by turn; `now` is the clock that is read."""
+    """Seconds per step of one contender, over all its turns; `now` is the clock that is read."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self.turns: list[tuple[float, int]] = []
+        self._seconds, self._steps = 0.0, 0
 
     def time(self, steps: int, advance: Callable[[int], object]) -> None:
         start = self._now()
         advance(steps)
-        self.turns.append((self._now() - start, steps))
+        self._seconds += self._now() - start
+        self._steps += steps
 
     @property
     def per_step(self) -> float:
-        """Mean seconds per step over all turns: probes are due at some steps only, so no turn stands for the rest."""
-        return sum(seconds for seconds, _ in self.turns) / sum(steps for _, steps in self.turns)
+        return self._seconds / self._steps
 
 
 def bare_training(config: RunConfig, sets: data.ImageSets, turn: int) -> Iterator[float]:
@@ -108,22 +65,58 @@ def bare_training(config: RunConfig, sets: data.ImageSets, turn: int) -> Iterato
             yield 0.0
 
 
-class Bnlab:
-    """The loop that runs train in, with its probes and its file of measurements, stopped between turns."""
+def kinds_of_steps(config: RunConfig, steps_per_epoch: int) -> list[list[int]]:
+    """The steps of a run, sorted into kinds: those of one kind measure the same things."""
+    probes = (config.probe.curves, config.probe.activations, config.probe.moments)
+    texts = [value for probe in probes for value in vars(probe).values() if isinstance(value, str)]
+    cadences = [Cadence.parse(text).steps(config.steps, steps_per_epoch) for text in texts]
+    kinds: dict[tuple[bool, ...], list[int]] = defaultdict(list)
+    for step in range(config.steps):
+        kinds[tuple(step in cadence for cadence in cadences)].append(step)
+    return list(kinds.values())
 
-    def __init__(self, config: RunConfig, sets: data.ImageSets, folder: Path) -> None:
+
+class Bnlab:
+    """The loop that runs train in, with its probes and its file of measurements.
+
+    Steps that measure cost more than others and are few, so each kind is timed by itself, and weighted by how often a
+    run has it. `data_seconds` is what batches took, timed where they are needed: with caches full of something else.
+    """
+
+    def __init__(self, config: RunConfig, sets: data.ImageSets, folder: Path, now: Callable[[], float]) -> None:
         self._state = TrainingState(config, sets, "cpu")
         self._writer = RunWriter(folder)
+        self._now = now
+        kinds = kinds_of_steps(config, self._state.batches.steps_per_epoch)
+        self._kinds = [(Clock(now), itertools.cycle(kind), len(kind) / config.steps) for kind in kinds]
+        self._next_batch = self._state.batches.next
+        self._state.batches.next = self._timed_next
+        self.data_seconds, self.batches = 0.0, 0
 
-    def advance(self, steps: int) -> None:
-        end = self._state.step + steps
-        outcome = train(self._state, self._writer.record, lambda: self._state.step >= end)
-        if outcome.state != "stopped":
-            raise RuntimeError(f"the benchmark's run ended as {outcome.state}")
+    def _timed_next(self) -> tuple[torch.Tensor, torch.Tensor]:
+        start = self._now()
+        batch = self._next_batch()
+        self.data_seconds += self._now() - start
+        self.batches += 1
+        return batch
 
-    def load(self, steps: int) -> None:
-        for _ in range(steps):
-            self._state.batches.next()
+    def turn(self, steps: int) -> None:
+        """So many steps, each kind in proportion, and at least one of each."""
+        for clock, kind, share in self._kinds:
+            for _ in range(max(1, round(steps * share))):
+                self._state.step = next(kind)
+                clock.time(1, self._advance)
+
+    def _advance(self, steps: int) -> None:
+        """Through so many steps from where the run has been put."""
+        step = self._state.step
+        outcome = train(self._state, self._writer.record, lambda: self._state.step >= step + steps)
+        if outcome.state == "diverged":
+            raise RuntimeError(f"the benchmark's run diverged at step {step}")
+
+    @property
+    def per_step(self) -> float:
+        return sum(clock.per_step * share for clock, _, share in self._kinds)
 
 
 def take(steps: Iterator[object]) -> Callable[[int], object]:
@@ -131,36 +124,30 @@ def take(steps: Iterator[object]) -> Callable[[int], object]:
     return lambda count: [next(steps) for _ in range(count)][-1]
 
 
-def measure(
-    workload: Workload, turns: int, scale: float, peers: bool, now: Callable[[], float] = time.perf_counter
-) -> dict[str, float]:
+def measure(workload: Workload, turns: int, peers: bool, now: Callable[[], float]) -> dict[str, float]:
     """Seconds per step of every contender, by name, over `turns` turns each."""
-    steps = max(turns, round(workload.steps * scale))
-    # One step more than is trained: the measurement at the end of a run belongs to no step.
-    config = dataclasses.replace(workload.config, steps=steps + 1)
+    config, turn = workload.config, workload.turn
+    most_workers = 2 if now is time.perf_counter else 0  # the other clock does not see what workers do
     sets = data.load(config.data)
-    turn = steps // turns
-    few = max(5, min(turn, 60))  # the usual loop has no rare steps, so less of it is enough
     with tempfile.TemporaryDirectory() as folder:
-        subject = Bnlab(config, sets, Path(folder))
-        bare = take(bare_training(config, sets, turn))
+        subject, bare = Bnlab(config, sets, Path(folder), now), take(bare_training(config, sets, turn))
         bare(WARM_UP)
-        clocks = {name: Clock(now) for name in ("bnlab", "bare", "data")}
+        clocks = {"bare": Clock(now)}
         for _ in range(turns):
-            clocks["bnlab"].time(turn, subject.advance)
+            subject.turn(turn)
             clocks["bare"].time(turn, bare)
-            for name, contender in _usual_contenders(config) if peers else ():
+            for name, contender in _usual_contenders(config, most_workers) if peers else ():
                 advance = take(contender)
                 advance(WARM_UP)  # workers start and fill their queues outside the measured time
-                clocks.setdefault(name, Clock(now)).time(few, advance)
+                clocks.setdefault(name, Clock(now)).time(min(turn, 50), advance)
                 contender.close()
-        clocks["data"].time(turn * turns, subject.load)
-    return {name: clock.per_step for name, clock in clocks.items()}
+    own = {"bnlab": subject.per_step, "data": subject.data_seconds / subject.batches}
+    return own | {name: clock.per_step for name, clock in clocks.items()}
 
 
-def _usual_contenders(config: RunConfig) -> Iterator[tuple[str, Iterator[float]]]:
+def _usual_contenders(config: RunConfig, most_workers: int) -> Iterator[tuple[str, Iterator[float]]]:
     convolutional = config.model.name != "mlp"
-    for workers in (0, 2):
+    for workers in range(0, most_workers + 1, 2):
         yield f"usual, {workers} workers", usual.training(config, workers, channels_last=convolutional)
         if convolutional:
             yield f"usual, {workers} workers, torch's memory format", usual.training(config, workers, False)
@@ -228,11 +215,11 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workloads", nargs="*", help=f"of {', '.join(WORKLOADS)}; all without a name")
     parser.add_argument("--turns", type=int, default=10, help="how often the contenders take turns")
-    parser.add_argument("--scale", type=float, default=1.0, help="multiplies the steps, for a quick look")
     parser.add_argument("--threads", type=int, default=1, help="threads of every contender")
     parser.add_argument(
         "--clock", choices=CLOCKS, default="wall", help="cpu: of this process only, for a busy machine"
     )
+    parser.add_argument("--augment", action="store_true", help="random crops and flips of CIFAR-10, in both loops")
     parser.add_argument("--no-usual", action="store_true", help="leave the usual loop out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
     arguments = parser.parse_args()
@@ -252,8 +239,8 @@ def main() -> int:
     try:
         for name in arguments.workloads or WORKLOADS:
             peers, now = not arguments.no_usual, CLOCKS[arguments.clock]
-            seconds = measure(WORKLOADS[name], arguments.turns, arguments.scale, peers, now)
-            summaries.append(summarise(WORKLOADS[name], seconds))
+            workload = augmented(WORKLOADS[name]) if arguments.augment else WORKLOADS[name]
+            summaries.append(summarise(workload, measure(workload, arguments.turns, peers, now)))
             print(row(summaries[-1]), flush=True)
     except BnlabError as error:
         print(error, file=sys.stderr)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from bnlab.config import RunConfig
+from bnlab.config import DataConfig, RunConfig
 from bnlab.data import root
 from bnlab.data.torchvision_compat import import_torchvision
 
@@ -23,12 +23,15 @@ VGG = {
 }
 
 
-def dataset(name: str) -> Dataset:
+def dataset(config: DataConfig) -> Dataset:
     import_torchvision()
     from torchvision import datasets, transforms
 
-    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(*NORMALISE[name])])
-    kind = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}[name]
+    crop = [transforms.RandomCrop(32, padding=config.crop)] if config.crop else []
+    flip = [transforms.RandomHorizontalFlip()] if config.flip else []
+    to_floats = [transforms.ToTensor(), transforms.Normalize(*NORMALISE[config.name])]
+    transform = transforms.Compose([*crop, *flip, *to_floats])
+    kind = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}[config.name]
     return kind(str(root()), train=True, transform=transform, download=False)
 
 
@@ -52,11 +55,12 @@ def model(config: RunConfig) -> nn.Module:
 
 def training(config: RunConfig, workers: int, channels_last: bool) -> Iterator[float]:
     """Trains for ever; each `next` is one step and gives its loss."""
-    images = dataset(config.data.name)
+    images = dataset(config.data)
     loader = DataLoader(images, config.batch_size, shuffle=True, num_workers=workers, drop_last=True)
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     net = model(config).to(memory_format=memory_format)
-    optimizer = torch.optim.SGD(net.parameters(), lr=config.lr)
+    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[config.optim.name]
+    optimizer = kind(net.parameters(), lr=config.lr)
     criterion = nn.CrossEntropyLoss()
     net.train()
     while True:
