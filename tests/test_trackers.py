@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -15,8 +16,8 @@ import pytest
 
 from bnlab import paths
 from bnlab.config import TRACKERS as NAMES
-from bnlab.config import RunConfig, to_dict
-from bnlab.store import Histogram, RunWriter, Status, create_run, write_status
+from bnlab.config import DataConfig, ModelConfig, RunConfig, to_dict
+from bnlab.store import Histogram, RunWriter, Status, create_run, read_status, write_status
 from bnlab.trackers import TRACKERS, forget, start
 from bnlab.trackers.mirror import Ledger, Tail, mirror
 from bnlab.trackers.tracker import ledger_file, log_file
@@ -258,3 +259,26 @@ def test_the_run_writes_the_same_files_with_a_tracker_without_and_with_a_broken_
         assert (warning is None) == (name == "none")
         written.append([path(run).read_bytes() for path in (paths.config_json, paths.metrics_jsonl, paths.status_json)])
     assert written[0] == written[1]
+
+
+def test_a_run_ends_in_the_same_place_with_a_broken_tracker_and_says_so(tmp_path, monkeypatch) -> None:
+    from bnlab.running import run_one
+
+    fake_wandb(tmp_path, monkeypatch, "raise RuntimeError('broken')")
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    config = dataclasses.replace(CONFIG, data=DataConfig("synthetic"), model=ModelConfig(widths=(8, 4)), steps=12)
+    runs, ends = {}, {}
+    try:
+        for name in ("none", "wandb"):
+            runs[name] = tmp_path / name / "0a1b2c3d-s3"
+            assert run_one(dataclasses.replace(config, tracker=name), runs[name], {}) == "done"
+            ends[name] = read_status(runs[name])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert ends["none"].weights_sha256 == ends["wandb"].weights_sha256 != ""
+    for path in (paths.metrics_parquet, paths.distributions_parquet):
+        assert path(runs["none"]).read_bytes() == path(runs["wandb"]).read_bytes()
+    assert [note for note in ends["none"].notes if "tracker" in note] == []
+    (note,) = [note for note in ends["wandb"].notes if "tracker" in note]
+    assert note.startswith("tracker wandb: RuntimeError: broken")
