@@ -141,9 +141,19 @@ def _known_keys() -> frozenset[str]:
     return frozenset(flatten(RunConfig()))
 
 
+def default_value(choices: dict[str, object], key: str) -> object:
+    """The value of a dotted key that these group choices give, before any key is set."""
+    place: object = _composed(_sorted(choices))
+    for part in key.split("."):
+        if not isinstance(place, dict) or part not in place:
+            return flatten(RunConfig())[key]
+        place = place[part]
+    return place
+
+
 def build(choices: dict[str, object], values: dict[str, object]) -> RunConfig:
     """The run that these group choices and dotted values make. Errors: BadInput, naming the key."""
-    nested = copy.deepcopy(_composed(tuple(sorted((g, str(c)) for g, c in choices.items()))))
+    nested = copy.deepcopy(_composed(_sorted(choices)))
     for key, value in values.items():
         *parents, leaf = key.split(".")
         place = nested
@@ -151,6 +161,10 @@ def build(choices: dict[str, object], values: dict[str, object]) -> RunConfig:
             place = place.setdefault(parent, {})
         place[leaf] = value
     return from_dict(nested)
+
+
+def _sorted(choices: dict[str, object]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((group, str(choice)) for group, choice in choices.items()))
 
 
 @functools.cache

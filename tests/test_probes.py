@@ -155,6 +155,6 @@ def test_nothing_is_tapped_where_nothing_is_due() -> None:
 )
 def test_a_layer_that_is_not_there_is_refused_at_the_start(name: str, group: object) -> None:
     config = configuration("mlp", "batch")
-    config = dataclasses.replace(config, probe=dataclasses.replace(config.probe, names=(name,), **{name: group}))
-    with pytest.raises(BadInput, match=rf"^probe\.{name}\.layers=.*no layer 9; this net has 2 hidden layers$"):
-        started(config)
+    probe = dataclasses.replace(config.probe, names=(name,), **{name: group})
+    with pytest.raises(BadInput, match=rf"^probe\.{name}\.layers=.*no layer 9; mlp has 2 hidden layers$"):
+        dataclasses.replace(config, probe=probe)

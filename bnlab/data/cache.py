@@ -214,11 +214,13 @@ def write_text(path: Path, text: str) -> None:
 
 def _put(aside: Path, folder: Path, stamp: Stamp) -> None:
     """Rename a finished folder into place; a sound copy that another builder put there first stays."""
-    if _open(folder, stamp):
-        return
-    if folder.exists():
+    try:
+        os.rename(aside, folder)  # refused by the kernel while a filled folder is there, so nobody's copy is lost
+    except OSError:
+        if _open(folder, stamp):
+            return
         discard(folder)
-    os.rename(aside, folder)
+        os.rename(aside, folder)
 
 
 def _remove_abandoned(folder: Path) -> None:

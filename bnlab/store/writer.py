@@ -21,7 +21,7 @@ def create_run(run: Path, config: RunConfig, run_id: str, overrides: dict) -> No
     make_folder(run)
     path = paths.config_json(run)
     if path.exists() and _stored_config(path) != _comparable(config):
-        raise IntegrityError(f"{run}: holds another configuration under this id; move the folder away and run again")
+        raise IntegrityError(f"{run}: holds another configuration under this id; move that folder away")
     write_json(path, {"id": run_id, "overrides": overrides, "config": to_dict(config)})
 
 

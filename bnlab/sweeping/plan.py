@@ -7,7 +7,7 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from bnlab.compose import GROUPS, Axis, Setting, build, card, check_key, parse_axes
+from bnlab.compose import GROUPS, Axis, Setting, build, card, check_key, default_value, parse_axes
 from bnlab.config import RunConfig, flatten, run_id
 from bnlab.errors import BadInput
 
@@ -124,7 +124,7 @@ def _value(recipe: Recipe, key: str) -> object:
         return recipe.choices.get(key)
     if key in recipe.values:
         return recipe.values[key]
-    return flatten(build(recipe.choices, {}))[key]
+    return default_value(recipe.choices, key)
 
 
 def _merged(axes) -> list[Axis]:
