@@ -20,6 +20,7 @@ from bnlab.config import RunConfig, to_dict
 from bnlab.errors import BnlabError, EnvironmentFault
 from bnlab.store import FINISHED, RunWriter, Status, create_run, owning, read_status, write_status
 from bnlab.trackers import Handle
+from bnlab.trackers import forget as forget_tracker
 from bnlab.trackers import start as start_tracker
 from bnlab.training import checkpoint
 from bnlab.training.loop import Outcome, train
@@ -152,6 +153,7 @@ def _resume(run: TrainingState, directory: Path, environment: dict) -> list[str]
 
 def _forget(directory: Path) -> None:
     checkpoint.remove(directory)
+    forget_tracker(directory)
     for path in (paths.metrics_jsonl, paths.metrics_parquet, paths.distributions_parquet, paths.status_json):
         path(directory).unlink(missing_ok=True)
 

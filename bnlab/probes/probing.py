@@ -47,14 +47,17 @@ class Probing:
         """Errors: BadInput where the configuration wants to see a layer that the net does not have."""
         self._model = model
         self._generators = tuple(generators)
-        self._due = [(probe, probe.due(config, steps_per_epoch)) for probe in probes]
+        self._due: dict[int, tuple[Probe, ...]] = {}
+        for probe in probes:
+            for step in probe.due(config, steps_per_epoch):
+                self._due[step] = (*self._due.get(step, ()), probe)
         self._taps = {probe.name: probe.taps(config, len(model.blocks)) for probe in probes}
         self._memory: dict[str, dict[str, Tensor]] = {probe.name: {} for probe in probes}
         self._running: list[_Running] = []
 
     def due(self, step: int) -> tuple[Probe, ...]:
         """The probes that measure at `step`; the state after the last update is at `config.steps`."""
-        return tuple(probe for probe, steps in self._due if step in steps)
+        return self._due.get(step, ())
 
     @contextlib.contextmanager
     def listening(self, step: int) -> Iterator[dict[Tap, Tensor]]:

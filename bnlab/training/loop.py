@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ def train(run: TrainingState, record: Record, between_steps: Callable[[], bool])
             logits = run.net(x)
         loss = cross_entropy(logits, y)
         measuring = bool(run.probing.due(run.step))
-        if not torch.isfinite(loss) or (measuring and not _buffers_are_finite(run.net)):
+        if not math.isfinite(loss.item()) or (measuring and not _buffers_are_finite(run.net)):
             return Outcome("diverged", diverged_at=run.step)
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -59,7 +60,7 @@ def _measure_the_end(run: TrainingState, record: Record) -> Outcome:
         with run.probing.listening(run.step) as tapped:
             logits = run.net(x)
         loss = cross_entropy(logits, y)
-        if not torch.isfinite(loss) or not _buffers_are_finite(run.net):
+        if not math.isfinite(loss.item()) or not _buffers_are_finite(run.net):
             return Outcome("diverged", diverged_at=run.step)
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
