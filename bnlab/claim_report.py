@@ -94,7 +94,7 @@ def claims_markdown(rows: Sequence[dict]) -> str:
 
 def _section(row: dict) -> list[str]:
     about = f"Source: {row['source']}. Kind {row['kind']}."
-    about += f" Tested: {row['tests']}." if row["tests"] else ""
+    about += f" Tested: {row['tests'].rstrip('.')}." if row["tests"] else ""
     about += f" Figure: `{row['figure']}`." if row["figure"] else ""
     lines = [f"## {row['id']}: {row['verdict']}", "", f"> {row['says']}", "", about, ""]
     lines += ["| statement | verdict | effect | interval | margin | n | published | seen |", f"|{'---|' * 8}"]
