@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,12 +60,12 @@ class Probing:
         """The probes that measure at `step`; the state after the last update is at `config.steps`."""
         return self._due.get(step, ())
 
-    @contextlib.contextmanager
-    def listening(self, step: int) -> Iterator[dict[Tap, Tensor]]:
+    def listening(self, step: int) -> AbstractContextManager[dict[Tap, Tensor]]:
         """Collect, during the forward pass inside, what the probes due at `step` want to see."""
-        wanted = frozenset[Tap]().union(*(self._taps[probe.name] for probe in self.due(step)))
-        with tapping(self._model, wanted) as tapped:
-            yield tapped
+        due = self.due(step)
+        if not due:
+            return contextlib.nullcontext({})
+        return tapping(self._model, frozenset[Tap]().union(*(self._taps[probe.name] for probe in due)))
 
     def before(self, moment: Moment) -> None:
         """The half of every due probe that comes before the update."""
