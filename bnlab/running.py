@@ -18,7 +18,17 @@ from bnlab import __version__, data, paths
 from bnlab.cadence import Cadence
 from bnlab.config import RunConfig, to_dict
 from bnlab.errors import BnlabError, EnvironmentFault
-from bnlab.store import FINISHED, RunWriter, Status, create_run, owning, read_status, write_status
+from bnlab.store import (
+    FINISHED,
+    RunWriter,
+    Status,
+    create_run,
+    make_folder,
+    owning,
+    read_status,
+    recorded_before,
+    write_status,
+)
 from bnlab.trackers import Handle
 from bnlab.trackers import forget as forget_tracker
 from bnlab.trackers import start as start_tracker
@@ -37,10 +47,11 @@ def run_one(config: RunConfig, directory: Path, overrides: dict, rerun: bool = F
     another live process owns the directory. SIGTERM and SIGINT save the state at the next step boundary. An exception
     leaves the status `failed`, its traceback in run.log, and is raised again.
     """
-    create_run(directory, config, directory.name, overrides)
+    make_folder(directory)
     with owning(directory) as mine:
         if not mine:
             return "busy"
+        create_run(directory, config, directory.name, overrides)
         before = read_status(directory)
         if before and before.state in FINISHED and not rerun:
             return before.state
@@ -61,25 +72,25 @@ def _train(config: RunConfig, directory: Path, attempts: int, seconds_before: fl
     run = TrainingState(config, image_sets, device)
     environment = describe_environment(config, device) | {"data": image_sets.fingerprint}
     notes = _resume(run, directory, environment)
-    report = Report(directory, run, attempts, seconds_before, environment, notes)
     writer = RunWriter(directory, resume_at=run.step)
+    report = Report(directory, run, writer, attempts, seconds_before, environment, notes)
     tracker = start_tracker(config.tracker, directory, to_dict(config))
     try:
         outcome = train(run, writer.record, report.between_steps)
-        return _close(run, directory, writer, report, outcome)
+        return _close(run, writer, report, outcome)
     finally:
         writer.close()
         _end_tracker(tracker, directory)
 
 
-def _close(run: TrainingState, directory: Path, writer: RunWriter, report: Report, outcome: Outcome) -> str:
+def _close(run: TrainingState, writer: RunWriter, report: Report, outcome: Outcome) -> str:
     if outcome.state == "stopped":
-        checkpoint.save(directory, run.state_dict())
+        report.save()
         report.write(SIGNAL_STATES[report.signal])
         return SIGNAL_STATES[report.signal]
     writer.finish()
     report.write(outcome.state, diverged_at=outcome.diverged_at, weights_sha256=run.weights_sha256())
-    checkpoint.remove(directory)
+    checkpoint.remove(report.directory)
     return outcome.state
 
 
@@ -95,9 +106,17 @@ class Report:
     """Tells the run's directory how far it is, saves checkpoints when due, and listens for a signal to stop."""
 
     def __init__(
-        self, directory: Path, run: TrainingState, attempts: int, seconds: float, environment: dict, notes: list[str]
+        self,
+        directory: Path,
+        run: TrainingState,
+        writer: RunWriter,
+        attempts: int,
+        seconds: float,
+        environment: dict,
+        notes: list[str],
     ) -> None:
-        self._directory, self._run, self._attempts = directory, run, attempts
+        self.directory = directory
+        self._run, self._writer, self._attempts = run, writer, attempts
         self._environment, self._notes = environment, notes
         self._started = time.monotonic() - seconds
         self._written = float("-inf")
@@ -113,15 +132,19 @@ class Report:
     def between_steps(self) -> bool:
         """Save and report what is due; True when a signal asked the run to stop."""
         if self._run.step in self._checkpoints:
-            checkpoint.save(self._directory, self._run.state_dict())
+            self.save()
         if time.monotonic() - self._written > SECONDS_BETWEEN_REPORTS:
             self.write("running")
         return self.signal is not None
 
+    def save(self) -> None:
+        """A checkpoint, which names the rows it relies on; they reach the disk first."""
+        checkpoint.save(self.directory, {**self._run.state_dict(), "recorded": self._writer.sync()})
+
     def write(self, state: str, diverged_at: int | None = None, weights_sha256: str = "") -> None:
         self._written = time.monotonic()
         write_status(
-            self._directory,
+            self.directory,
             Status(
                 state=state,
                 step=self._run.step,
@@ -138,14 +161,14 @@ class Report:
 
 def _resume(run: TrainingState, directory: Path, environment: dict) -> list[str]:
     """Take up the newest checkpoint, if there is one; returns what the run's status should say of it."""
-    state, damaged = checkpoint.load(directory)
+    state, damaged = checkpoint.load(directory, lambda s: s["recorded"] == recorded_before(directory, s["step"]))
     notes = [damaged] if damaged else []
     before = read_status(directory)
     if state is None:
         return notes
     run.load_state_dict(state)
     notes.append(f"resumed at step {run.step}")
-    for key in ("torch", "device", "threads"):
+    for key in ("torch", "device", "threads", "commit"):
         if before and before.environment.get(key) != environment[key]:
             notes.append(f"{key} was {before.environment.get(key)}, is now {environment[key]}: bits may differ")
     return [*(before.notes if before else ()), *notes]

@@ -234,3 +234,88 @@ def test_damaged_parquet_names_its_file(setting):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(IntegrityError, match="metrics.parquet"):
         store.load_runs(setting, PLAN)
+
+
+def test_a_fuller_pack_is_not_replaced(setting):
+    for planned in PLAN:
+        _finish(setting, planned)
+    pack = store.write_pack(setting, PLAN)
+    before = {p.name: p.read_bytes() for p in pack.iterdir()}
+    gone = paths.status_json(paths.run_dir(setting, "bn", PLAN[3].id))
+    gone.unlink()
+    with pytest.raises(Incomplete, match="unpack x"):
+        store.write_pack(setting, PLAN)
+    assert {p.name: p.read_bytes() for p in pack.iterdir()} == before
+
+
+def test_an_altered_pack_is_refused_with_both_sums(setting):
+    for planned in PLAN:
+        _finish(setting, planned)
+    pack = store.write_pack(setting, PLAN)
+    path = paths.metrics_parquet(pack)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    for read in (lambda: store.load_runs(setting, PLAN, "pack"), lambda: store.unpack(setting)):
+        with pytest.raises(IntegrityError, match="expected sha256 .* found"):
+            read()
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"runs": [{}]}', '{"runs": [', '{"runs": 3}'])
+def test_a_damaged_index_is_named(setting, text):
+    for planned in PLAN:
+        _finish(setting, planned)
+    paths.pack_index(store.write_pack(setting, PLAN)).write_text(text)
+    with pytest.raises(IntegrityError, match="runs.json"):
+        store.load_runs(setting, PLAN, "pack")
+
+
+def test_a_pack_of_other_runs_is_not_enough(setting):
+    for planned in PLAN[:3]:
+        _finish(setting, planned)
+    store.write_pack(setting, PLAN)
+    with pytest.raises(Incomplete, match="no run of the plan"):
+        store.load_runs(setting, PLAN[3:], "pack")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"id": "x", "overrides": {}, "config": {"lrx": 1}}'])
+def test_a_damaged_configuration_is_named(setting, text):
+    for planned in PLAN:
+        _finish(setting, planned)
+    paths.config_json(paths.run_dir(setting, "bn", PLAN[3].id)).write_text(text)
+    with pytest.raises(IntegrityError, match="config.json"):
+        store.load_runs(setting, PLAN)
+    with pytest.raises(IntegrityError, match="config.json"):
+        store.write_pack(setting, PLAN)
+
+
+def test_another_table_in_place_of_a_run_is_named(setting):
+    for planned in PLAN:
+        _finish(setting, planned)
+    run = paths.run_dir(setting, "bn", PLAN[3].id)
+    paths.metrics_parquet(run).write_bytes(paths.distributions_parquet(run).read_bytes())
+    with pytest.raises(IntegrityError, match="metrics.parquet"):
+        store.load_runs(setting, PLAN)
+
+
+@pytest.mark.parametrize("state", ['["done"]', "3", "null"])
+def test_a_state_of_another_type_is_damage(setting, tmp_path, state):
+    _finish(setting, PLAN[0])
+    path = paths.status_json(paths.run_dir(setting, "plain", PLAN[0].id))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "state": json.loads(state)}))
+    assert [row.status.state for row in store.all_runs(tmp_path)] == ["damaged"]
+
+
+def test_a_flipped_bit_of_a_run_is_found(setting):
+    """Every page of a run's files carries its own sum."""
+    for planned in PLAN:
+        _finish(setting, planned, steps=range(400))
+    path = paths.metrics_parquet(paths.run_dir(setting, "bn", PLAN[3].id))
+    whole, found = path.read_bytes(), 0
+    for place in range(8, len(whole) // 2, len(whole) // 40):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        try:
+            store.load_runs(setting, PLAN)
+        except IntegrityError:
+            found += 1
+    assert found >= 15

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from bnlab import data, paths, store
-from bnlab.config import DataConfig, ModelConfig, NormConfig, OptimConfig, RunConfig, run_id, to_dict
+from bnlab.config import DataConfig, ModelConfig, NormConfig, OptimConfig, ProbeConfig, RunConfig, run_id, to_dict
 from bnlab.models import build
 from bnlab.running import run_one
 from bnlab.training import checkpoint
@@ -214,6 +214,38 @@ def test_non_finite_running_statistics_are_a_divergence():
     run = _state(_config("bn"))
     run.net.blocks[0].norm.running_mean.fill_(math.nan)
     assert train(run, lambda step, values: None, lambda: False).state == "diverged"
+
+
+@pytest.mark.parametrize("names", [(), ("curves",), ("curves", "activations", "moments")])
+def test_probes_do_not_move_the_end_of_a_run_that_breaks(names):
+    """Running statistics overflow long before the loss does; the step at which that ends the run is fixed."""
+    config = _config("bn", lr=1e25, optim=OptimConfig(name="sgd"), steps=60)
+    config = dataclasses.replace(config, probe=dataclasses.replace(config.probe, names=names))
+    run = _state(config)
+    outcome = train(run, lambda step, values: None, lambda: False)
+    reference = _state(dataclasses.replace(config, probe=ProbeConfig(names=())))
+    assert outcome == train(reference, lambda step, values: None, lambda: False)
+    assert run.weights_sha256() == reference.weights_sha256()
+
+
+@pytest.mark.parametrize("damage", ["deleted", "shortened", "one line"])
+def test_rows_damaged_between_two_attempts_are_not_lost_silently(damage, tmp_path):
+    config = _config()
+    reference = paths.run_dir(tmp_path / "a", "bn", run_id(config))
+    run_one(config, reference, {})
+    run = paths.run_dir(tmp_path / "b", "bn", run_id(config))
+    _run_until(config, run, 23)
+    path = paths.metrics_jsonl(run)
+    lines = path.read_bytes().split(b"\n")
+    if damage == "deleted":
+        path.unlink()
+    elif damage == "shortened":
+        path.write_bytes(b"\n".join(lines[:2]) + b"\n")
+    else:
+        path.write_bytes(b"\n".join([lines[0][:-3], *lines[1:]]))
+    assert run_one(config, run, {}) == "done"
+    assert any("rows recorded before" in note for note in store.read_status(run).notes)
+    assert _digest(run) == _digest(reference)
 
 
 def test_finished_runs_are_skipped_and_rerun_gives_the_same(tmp_path):

@@ -15,7 +15,7 @@ from bnlab.store.status import (
     read_status,
     write_status,
 )
-from bnlab.store.writer import RunWriter, create_run
+from bnlab.store.writer import RunWriter, create_run, recorded_before
 
 __all__ = [
     "BINS",
@@ -36,6 +36,7 @@ __all__ = [
     "quantise",
     "read_lines",
     "read_status",
+    "recorded_before",
     "scale_counts",
     "unpack",
     "write_aside",

@@ -10,17 +10,19 @@ from bnlab import paths
 from bnlab.errors import Incomplete
 from bnlab.store.files import make_folder, write_aside, write_json
 from bnlab.store.records import parquet_bytes
-from bnlab.store.runs import Planned, addresses_of, gather, index_entry, read_index
+from bnlab.store.runs import Address, Planned, addresses_of, gather, index_entry, read_index, read_packed
 from bnlab.store.status import finished
 
 
 def write_pack(setting: Path, planned: Iterable[Planned]) -> Path:
     """Join the finished runs of a plan into `pack/`; the index is written last. Errors: Incomplete, IntegrityError."""
-    present = [a for a in addresses_of(planned) if finished(paths.run_dir(setting, a.variant, a.id))]
+    addresses = addresses_of(planned)
+    present = [a for a in addresses if finished(paths.run_dir(setting, a.variant, a.id))]
     if not present:
         raise Incomplete(f"{setting}: no finished run to pack; run the experiment first")
     pack = paths.pack_dir(setting)
     make_folder(pack)
+    _refuse_to_lose(pack, addresses, present)
     contents = {
         paths.metrics_parquet(pack): parquet_bytes(gather(setting, present, paths.metrics_parquet)),
         paths.distributions_parquet(pack): parquet_bytes(gather(setting, present, paths.distributions_parquet)),
@@ -32,18 +34,28 @@ def write_pack(setting: Path, planned: Iterable[Planned]) -> Path:
     return pack
 
 
+def _refuse_to_lose(pack: Path, planned: list[Address], present: list[Address]) -> None:
+    """A pack may be all that is left of some runs: it is replaced only by one that has them too."""
+    if not paths.pack_index(pack).exists():
+        return
+    held = {f"{entry['variant']}/{entry['id']}" for entry in read_index(pack)}
+    lost = held & {a.key for a in planned} - {a.key for a in present}
+    if lost:
+        experiment = pack.parent.parent.name
+        raise Incomplete(f"{pack}: holds {len(lost)} runs that are not here; `bnlab unpack {experiment}` first")
+
+
 def unpack(setting: Path) -> int:
     """Lay the runs of a pack out as run directories, so that a sweep goes on from it; returns how many were new."""
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     pack = paths.pack_dir(setting)
     if not paths.pack_index(pack).exists():
         raise Incomplete(f"{pack}: there is no pack to unpack")
-    metrics = pq.read_table(paths.metrics_parquet(pack))
-    distributions = pq.read_table(paths.distributions_parquet(pack))
+    entries = read_index(pack)
+    metrics, distributions = read_packed(pack)
     new = 0
-    for entry in read_index(pack):
+    for entry in entries:
         run = paths.run_dir(setting, entry["variant"], entry["id"])
         if finished(run):
             continue

@@ -64,6 +64,13 @@ def read_lines(path: Path) -> list[dict]:
     return records
 
 
+def lines_before(path: Path, step: int) -> bytes:
+    """The whole lines of a metrics file whose step is before `step`, as they are, up to the first damaged one."""
+    records = read_lines(path)
+    lines = path.read_bytes().split(b"\n") if records else []
+    return b"".join(line + b"\n" for line, record in zip(lines, records) if record["step"] < step)
+
+
 def write_columns(records: list[dict], metrics_path: Path, distributions_path: Path) -> None:
     """Turn the lines of a finished run into its two parquet files."""
     scalars = [(m, r["step"], v) for r in records for m, v in r["values"].items()]
@@ -112,11 +119,14 @@ def _number(value: float | None) -> float:
 
 
 def _write(path: Path, table) -> None:
-    write_aside(path, parquet_bytes(table))
+    write_aside(path, parquet_bytes(table, page_sums=True))
 
 
-def parquet_bytes(table) -> bytes:
-    """The table as a parquet file: zstd, bytes of floats split by place, steps as differences."""
+def parquet_bytes(table, page_sums: bool = False) -> bytes:
+    """The table as a parquet file: zstd, bytes of floats split by place, steps as differences.
+
+    With `page_sums` every page carries its own sum, which readers check.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -125,6 +135,12 @@ def parquet_bytes(table) -> bytes:
     encoding |= {f.name: "DELTA_BINARY_PACKED" for f in table.schema if pa.types.is_int32(f.type)}
     buffer = io.BytesIO()
     pq.write_table(
-        table, buffer, compression="zstd", compression_level=19, use_dictionary=words, column_encoding=encoding
+        table,
+        buffer,
+        compression="zstd",
+        compression_level=19,
+        use_dictionary=words,
+        column_encoding=encoding,
+        write_page_checksum=page_sums,
     )
     return buffer.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ class Planned(Protocol):
 
     @property
     def id(self) -> str: ...
+
+
+# What mends a damaged file of a pack, and of a run.
+FROM_GIT, AGAIN = "restore it from git", "delete its folder and run again"
 
 
 @dataclass(frozen=True)
@@ -118,17 +123,44 @@ def load_runs(setting: Path, planned: Iterable[Planned], source: str = "auto") -
 
 
 def read_index(pack: Path) -> list[dict]:
-    """The entries of a pack's index, each with variant, id, overrides, config and status."""
+    """The entries of a pack's index, each with variant, id, overrides, config and status. Errors: IntegrityError."""
+    path = paths.pack_index(pack)
     try:
-        return json.loads(paths.pack_index(pack).read_text())["runs"]
-    except (ValueError, KeyError) as error:
-        raise IntegrityError(f"{paths.pack_index(pack)}: cannot be read ({error}); restore it from git") from error
+        entries = json.loads(path.read_text())["runs"]
+        for entry in entries:
+            from_dict(entry["config"])
+            if not {"variant", "id", "overrides", "state", "step"} <= {*entry, *entry["status"]}:
+                raise KeyError("status")
+    except (OSError, ValueError, KeyError, TypeError, BadInput) as error:
+        raise _unreadable(path, error, FROM_GIT) from error
+    return entries
+
+
+def read_packed(pack: Path) -> tuple[pa.Table, pa.Table]:
+    """Metrics and distributions of a pack, after their sums. Errors: IntegrityError, with both sums."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = []
+    for path in (paths.metrics_parquet(pack), paths.distributions_parquet(pack)):
+        try:
+            content = path.read_bytes()
+            expected = json.loads(paths.pack_index(pack).read_text())["sha256"][path.name]
+            found = hashlib.sha256(content).hexdigest()
+            if found != expected:
+                raise IntegrityError(
+                    f"{path}: expected sha256 {expected[:16]}..., found {found[:16]}...; {FROM_GIT}"
+                )
+            tables.append(pq.read_table(pa.BufferReader(content)))
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            raise _unreadable(path, error, FROM_GIT) from error
+    return tables[0], tables[1]
 
 
 def index_entry(setting: Path, address: Address) -> dict:
     """What a pack keeps of a run besides its measurements."""
     run = paths.run_dir(setting, address.variant, address.id)
-    stored = json.loads(paths.config_json(run).read_text())
+    stored = read_config(run)
     return {
         "variant": address.variant,
         "id": address.id,
@@ -136,6 +168,17 @@ def index_entry(setting: Path, address: Address) -> dict:
         "config": stored["config"],
         "status": dataclasses.asdict(read_status(run)),
     }
+
+
+def read_config(run: Path) -> dict:
+    """The stored configuration of a run, with its id and overrides. Errors: IntegrityError."""
+    path = paths.config_json(run)
+    try:
+        stored = json.loads(path.read_text())
+        from_dict(stored["config"])
+        return {key: stored[key] for key in ("id", "overrides", "config")}
+    except (OSError, ValueError, KeyError, TypeError, BadInput) as error:
+        raise _unreadable(path, error, AGAIN) from error
 
 
 def _read_directories(setting: Path, present: list[Address]) -> tuple[list[dict], pa.Table, pa.Table]:
@@ -152,30 +195,27 @@ def gather(setting: Path, present: list[Address], file_of) -> pa.Table:
     for address in present:
         path = file_of(paths.run_dir(setting, address.variant, address.id))
         try:
-            table = pq.read_table(path, partitioning=None)
+            table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
+            tables.append(table.add_column(0, "run", pa.array([address.key] * len(table), pa.string())))
+            if tables[-1].schema != tables[0].schema:
+                raise pa.ArrowInvalid("other columns than those of a run")
         except (OSError, pa.ArrowException) as error:
-            raise _unreadable(path, error, "delete its folder and run again") from error
-        tables.append(table.add_column(0, "run", pa.array([address.key] * len(table), pa.string())))
+            raise _unreadable(path, error, AGAIN) from error
     return pa.concat_tables(tables)
 
 
 def _read_pack(setting: Path, addresses: list[Address]) -> tuple[list[dict], pa.Table, pa.Table]:
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     pack = paths.pack_dir(setting)
     wanted = {a.key: position for position, a in enumerate(addresses)}
     entries = [e for e in read_index(pack) if f"{e['variant']}/{e['id']}" in wanted]
     entries.sort(key=lambda e: wanted[f"{e['variant']}/{e['id']}"])
-    tables = []
-    for path in (paths.metrics_parquet(pack), paths.distributions_parquet(pack)):
-        try:
-            table = pq.read_table(path, partitioning=None)
-        except (OSError, pa.ArrowException) as error:
-            raise _unreadable(path, error, "restore it from git") from error
-        tables.append(table.filter(pc.is_in(table["run"], pa.array(list(wanted)))))
-    return entries, *tables
+    if not entries:
+        raise Incomplete(f"{pack}: holds no run of the plan as it is now; run the experiment, or restore its plan")
+    tables = read_packed(pack)
+    return entries, *(table.filter(pc.is_in(table["run"], pa.array(list(wanted)))) for table in tables)
 
 
 def _unreadable(path: Path, error: Exception, remedy: str) -> IntegrityError:

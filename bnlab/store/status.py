@@ -52,6 +52,8 @@ def read_status(run: Path) -> Status | None:
     try:
         values = json.loads(paths.status_json(run).read_text())
         status = Status(**{**values, "notes": tuple(values.get("notes", ()))})
+        if not (isinstance(status.state, str) and isinstance(status.step, int) and isinstance(status.steps, int)):
+            raise ValueError("a field of another type")
     except FileNotFoundError:
         return None
     except (ValueError, TypeError):
@@ -103,7 +105,7 @@ def _stored(run: Path) -> StoredRun:
     data, _, scale = setting.rpartition("-")
     try:
         overrides = json.loads(paths.config_json(run).read_text())["overrides"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         overrides = {}
     seed = int(run_id.rpartition("-s")[2]) if run_id.rpartition("-s")[2].isdigit() else -1
     status = read_status(run) or Status("planned", 0, 0)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from pathlib import Path
 
 from bnlab import paths
 from bnlab.config import RunConfig, from_dict, to_dict
 from bnlab.errors import BnlabError, IntegrityError
 from bnlab.store.files import disk_fault, make_folder, write_aside, write_json
-from bnlab.store.records import Value, read_lines, to_line, write_columns
+from bnlab.store.records import Value, lines_before, read_lines, to_line, write_columns
 
 
 def create_run(run: Path, config: RunConfig, run_id: str, overrides: dict) -> None:
@@ -40,6 +42,11 @@ def _comparable(config: RunConfig) -> dict:
     return values
 
 
+def recorded_before(run: Path, step: int) -> str:
+    """The sum over the rows of steps before `step`, as `RunWriter.sync` gave it when they were all there were."""
+    return hashlib.sha256(lines_before(paths.metrics_jsonl(run), step)).hexdigest()
+
+
 class RunWriter:
     """The measurements of one run: appended line by line, turned into columns at the end."""
 
@@ -47,15 +54,23 @@ class RunWriter:
         """Continue after the rows of steps before `resume_at`; later rows belong to lost work and are replaced."""
         self._run = run
         path = paths.metrics_jsonl(run)
-        kept = [r for r in read_lines(path) if r["step"] < resume_at]
-        write_aside(path, "".join(json.dumps(r) + "\n" for r in kept).encode())
-        self._file = open(path, "a", buffering=1)
+        kept = lines_before(path, resume_at)
+        write_aside(path, kept)
+        self._file = open(path, "ab", buffering=0)
+        self._digest = hashlib.sha256(kept)
 
     def record(self, step: int, values: dict[str, Value]) -> None:
+        line = to_line(step, values).encode()
         try:
-            self._file.write(to_line(step, values))
+            self._file.write(line)
         except OSError as error:
             raise disk_fault(error, paths.metrics_jsonl(self._run)) from error
+        self._digest.update(line)
+
+    def sync(self) -> str:
+        """Bring all rows to the disk; returns the sum over them, to be kept with the checkpoint that relies on them."""
+        os.fsync(self._file.fileno())
+        return self._digest.hexdigest()
 
     def finish(self) -> None:
         """Write the parquet files of the whole run; the lines stay until both are in place."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -23,16 +24,20 @@ def save(run: Path, state: dict) -> None:
     write_aside(newest, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 
-def load(run: Path) -> tuple[dict | None, str]:
-    """The newest whole checkpoint, or None, and a line that names what was damaged (empty when nothing was)."""
+def load(run: Path, fits: Callable[[dict], bool] = lambda state: True) -> tuple[dict | None, str]:
+    """The newest whole checkpoint that `fits`, or None, and a line that names what was damaged (empty if nothing)."""
     damaged = ""
     for path in (paths.checkpoint(run), paths.previous_checkpoint(run)):
         if not path.exists():
             continue
         digest, _, content = path.read_bytes().partition(b"\n")
         if hashlib.sha256(content).hexdigest().encode() == digest:
-            return torch.load(io.BytesIO(content), weights_only=True), damaged
-        damaged = f"{path.name} is damaged; used the one before it, or the start"
+            state = torch.load(io.BytesIO(content), weights_only=True)
+            if fits(state):
+                return state, damaged
+            damaged = f"rows recorded before {path.name} are damaged; went back to the checkpoint before, or the start"
+        else:
+            damaged = f"{path.name} is damaged; used the one before it, or the start"
     return None, damaged
 
 

@@ -14,6 +14,9 @@ from bnlab.store import Value
 from bnlab.training.optim import learning_rate, set_learning_rate
 from bnlab.training.state import TrainingState
 
+# How often running statistics are looked at: at fixed steps, so that no choice of probes moves the end of a run.
+STEPS_BETWEEN_LOOKS = 20
+
 Record = Callable[[int, dict[str, Value]], None]
 
 
@@ -39,7 +42,8 @@ def train(run: TrainingState, record: Record, between_steps: Callable[[], bool])
             logits = run.net(x)
         loss = cross_entropy(logits, y)
         measuring = bool(run.probing.due(run.step))
-        if not math.isfinite(loss.item()) or (measuring and not _buffers_are_finite(run.net)):
+        look = run.step % STEPS_BETWEEN_LOOKS == 0
+        if not math.isfinite(loss.item()) or (look and not _buffers_are_finite(run.net)):
             return Outcome("diverged", diverged_at=run.step)
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
