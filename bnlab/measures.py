@@ -71,9 +71,9 @@ def _steps(runs: Runs, window: tuple[float, float]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Arm:
-    """One net at one rate. Of several lengths of its runs the longest is meant, for shorter ones belong to a sweep.
+    """One net at one rate, in runs of the length planned for it: the same net in shorter ones belongs to a sweep.
 
-    `seeds` maps a setting (`mnist-laptop`) to the number of seeds its plan has.
+    `seeds` and `steps` map a setting (`mnist-laptop`) to the number of seeds and of steps that its plan has.
     """
 
     model: str
@@ -82,6 +82,7 @@ class Arm:
     lr: float
     batch_size: int
     seeds: Mapping[str, int]
+    steps: Mapping[str, int]
 
     @property
     def name(self) -> str:
@@ -98,8 +99,11 @@ class Arm:
         }
 
     def of(self, runs: Runs) -> Runs:
-        lengths = runs.table.loc[runs.table["model.name"] == self.model, "steps"]
-        return runs.select(**self.keys, steps=int(lengths.max()) if len(lengths) else 0)
+        return runs.select(**self.keys, steps=self.length(runs))
+
+    def length(self, runs: Runs) -> int:
+        """Steps of the runs that are meant."""
+        return planned_steps(runs.select(**{"model.name": self.model}), self.steps)
 
     def planned(self, runs: Runs, found: int) -> int:
         return planned_seeds(runs, self.seeds, found)
@@ -108,6 +112,15 @@ class Arm:
 def planned_seeds(runs: Runs, seeds: Mapping[str, int], found: int) -> int:
     """The planned number of seeds; those found in a setting that has no plan, or where a command asked for more."""
     return max(seeds.get(f"{runs.data}-{runs.scale}", found), found)
+
+
+def planned_steps(runs: Runs, steps: Mapping[str, int]) -> int:
+    """The planned number of steps; that of the longest of these runs in a setting that has no plan.
+
+    Never the longest run present where there is a plan: a sweep may have finished its shorter runs first.
+    """
+    longest = int(runs.table["steps"].max()) if runs.n else 0
+    return steps.get(f"{runs.data}-{runs.scale}", longest)
 
 
 Measure = Callable[["Runs", Arm], Effects]

@@ -36,6 +36,7 @@ from bnlab.measures import (
     metric,
     over_window,
     planned_seeds,
+    planned_steps,
     size,
 )  # fmt: skip
 from bnlab.plots.bands import boundaries_of, draw_bands
@@ -61,10 +62,20 @@ READING = 0.5  # how exactly a number is read off a chart whose units are 1 apar
 DENSE_SEEDS = {"digits-smoke": 2, "digits-laptop": 3, "mnist-laptop": 10, "mnist-paper": 10}
 SWEEP_SEEDS = {"digits-smoke": 2, "digits-laptop": 3, "mnist-laptop": 5, "mnist-paper": 10}
 CONV_SEEDS = {"digits-smoke": 2, "digits-laptop": 3, "mnist-laptop": 3, "mnist-paper": 5}
+# And the steps of a run, which tell the runs of an arm from those of the sweep over batch sizes.
+DENSE_STEPS = {"digits-smoke": 30, "digits-laptop": 800, "mnist-laptop": 10001, "mnist-paper": 10001}
+SWEEP_STEPS = {"digits-smoke": 10, "digits-laptop": 200, "mnist-laptop": 2001, "mnist-paper": 10001}
+CONV_STEPS = {"digits-smoke": 10, "digits-laptop": 300, "mnist-laptop": 4000, "mnist-paper": 10001}
 
-SIGMOID = {(v, r): Arm("mlp", "sigmoid", v, lr, 100, DENSE_SEEDS) for v in ("plain", "bn") for r, lr in RATES.items()}
-RELU = {(v, r): Arm("mlp", "relu", v, lr, 100, DENSE_SEEDS) for v in ("plain", "bn") for r, lr in RATES.items()}
-CONV = {v: Arm("convnet", "relu", v, 0.02, 100, CONV_SEEDS) for v in ("plain", "bn")}
+
+def _dense(activation: str) -> dict[tuple[str, str], Arm]:
+    """The arms of a dense net by variant and rate."""
+    rates = itertools.product(("plain", "bn"), RATES.items())
+    return {(v, r): Arm("mlp", activation, v, lr, 100, DENSE_SEEDS, DENSE_STEPS) for v, (r, lr) in rates}
+
+
+SIGMOID, RELU = _dense("sigmoid"), _dense("relu")
+CONV = {v: Arm("convnet", "relu", v, 0.02, 100, CONV_SEEDS, CONV_STEPS) for v in ("plain", "bn")}
 BELL = SIGMOID["bn", "fast"]  # the net the talk shows behind sigmoids (script 4.0)
 PEAK = RELU["bn", "fast"]  # and behind ReLUs (script 4.1)
 SWEEP = {"model.name": "mlp", "model.activation": "relu", "variant": "bn", "lr": FAST}
@@ -90,7 +101,7 @@ def batch_sizes(runs: Runs) -> dict[int, Runs]:
     other = nets.table[nets.table["batch_size"] != 100]
     if other.empty:
         return {}
-    swept = nets.select(steps=int(other["steps"].max()))
+    swept = nets.select(steps=planned_steps(dataclasses.replace(nets, table=other), SWEEP_STEPS))
     return {int(m): swept.select(batch_size=int(m)) for m in sorted(swept.table["batch_size"].unique())}
 
 
@@ -232,9 +243,8 @@ def _arms_words(runs: Runs, arms: dict) -> str:
     planned = max(arm.planned(runs, n) for arm, n in zip(arms.values(), counts.values()))
     shown = runs.select(**{"variant": ["plain", "bn"], "model.activation": next(iter(arms.values())).activation})
     nets = {arm.model for arm in arms.values()}
-    shown = shown.select(**{"model.name": list(nets), "batch_size": 100})
-    longest = shown.select(steps=int(shown.table["steps"].max())) if shown.n else shown
-    return f"{setting_words(longest)}; {seeds_words(counts, planned)}"
+    shown = shown.select(**{"model.name": list(nets), "batch_size": 100}, steps=next(iter(arms.values())).length(runs))
+    return f"{setting_words(shown)}; {seeds_words(counts, planned)}"
 
 
 def _label(ax, text: str, **place) -> None:

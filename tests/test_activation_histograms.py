@@ -70,8 +70,10 @@ def test_planned_seeds_are_those_of_the_yaml(setting):
         chosen = table
         for key, value in arm.keys.items():
             chosen = chosen[chosen[key] == value]
-        assert chosen["seed"].nunique() == arm.seeds[setting], arm
+        chosen = chosen[chosen["steps"] == arm.steps[setting]]
+        assert chosen["seed"].nunique() == len(chosen) == arm.seeds[setting], arm
     swept = table[table["batch_size"] == 1000]
+    assert set(swept["steps"]) == {module.SWEEP_STEPS[setting]}
     assert swept["seed"].nunique() == module.SWEEP_SEEDS[setting]
     assert {10, 100, 1000} <= set(table.loc[table["model.activation"] == "relu", "batch_size"])
 
@@ -106,6 +108,18 @@ def test_missing_runs_are_shown_and_decide_nothing():
         assert (verdict.verdict, verdict.n, verdict.planned, verdict.interval) == (UNDECIDED, 1, 3, None), claim.id
 
 
+def test_runs_of_the_sweep_never_stand_in_for_the_arm(runs):
+    """The sweep over batch sizes has runs of the same net at batch 100, only shorter."""
+    swept = without(runs, "steps", 800)
+    assert module.PEAK.of(swept).n == 0 and swept.select(**module.PEAK.keys).n == 3
+    for name in ("S0-21", "S0-22", "S0-23"):
+        verdict = CLAIMS[name].judge(swept)
+        assert (verdict.verdict, verdict.n, verdict.planned, verdict.effect) == (UNDECIDED, 0, 3, None)
+    assert set(module.batch_sizes(swept)) == {10, 32, 100, 256, 1000}
+    elsewhere = dataclasses.replace(runs, scale="unplanned")
+    assert set(module.PEAK.of(elsewhere).table["steps"]) == {800}
+
+
 @pytest.mark.parametrize("key, value", GONE)
 def test_a_partial_sweep_gives_verdicts(runs, key, value):
     partial = without(runs, key, value)
@@ -133,7 +147,7 @@ def test_published_accuracies_are_marked_on_mnist_only(runs):
         numbers = EXPERIMENT.figures["accuracy"](some).numbers
         return int(numbers["kind"].eq("published").sum()) if "kind" in numbers else 0
 
-    assert (marked(runs), marked(dataclasses.replace(runs, data="mnist"))) == (0, 6)
+    assert (marked(runs), marked(dataclasses.replace(runs, data="mnist", scale="unplanned"))) == (0, 6)
 
 
 def test_what_training_really_does_is_told_apart(runs):
