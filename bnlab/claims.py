@@ -50,11 +50,24 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Measured:
-    """One oriented effect per seed (NaN where a run is missing), and how many seeds the plan has."""
+    """One oriented effect per seed (NaN where there is none), and how many seeds the plan has.
+
+    `lost`: the seeds whose finished runs yielded no value, as after a divergence; a run that is not there yet is not
+    among them. `void` says why the effects tell nothing, where they do not.
+    """
 
     effects: Mapping[int, float]
     planned: int
     note: str = ""
+    lost: frozenset[int] = frozenset()
+    void: str = ""
+
+    @property
+    def hindrance(self) -> str:
+        """Why no verdict may rest on the effects: survivors alone would be averaged, or nothing was compared."""
+        if not self.lost:
+            return self.void
+        return f"{len(self.lost)} of {len(self.effects)} seeds finished without a value; the others decide nothing"
 
 
 @dataclass(frozen=True)
@@ -138,9 +151,13 @@ def decide(
 
 
 def judge_part(part: Part, runs: Runs) -> Verdict:
+    """The verdict of one statement; undecided, without effect and interval, where something hinders the measurement."""
     measured = part.measure(runs)
     verdict = decide(measured.effects, part.margin, part.differs, measured.planned)
-    verdict = replace(verdict, unit=part.unit, label=part.label, published=part.published, note=measured.note)
+    note = "; ".join(filter(None, (measured.hindrance, measured.note)))
+    if measured.hindrance:
+        verdict = replace(verdict, verdict=UNDECIDED, effect=None, interval=None, p=None)
+    verdict = replace(verdict, unit=part.unit, label=part.label, published=part.published, note=note)
     return replace(verdict, beside=(verdict,)) if part.beside else verdict
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bnlab.claims import Measured
+from bnlab.measures import lost_seeds
 from bnlab.stats import paired_difference, steps_text, steps_to
 
 if TYPE_CHECKING:
@@ -42,6 +43,17 @@ def _logs(values: BySeed) -> BySeed:
     return {seed: math.nan if math.isnan(v) else math.log10(max(v, SMALLEST)) for seed, v in values.items()}
 
 
+def paired_log_ratio(above: BySeed, below: BySeed, planned: int, note: str = "") -> Measured:
+    """The log ratio as a measurement, with the seeds whose finished runs have no value on either side."""
+    return Measured(log_ratio(above, below), planned, note, lost_seeds(above, below))
+
+
+def mean_measured(every: list[Measured], planned: int) -> Measured:
+    """Mean of several measurements per seed; a seed that one of them has lost is lost."""
+    lost = frozenset().union(*(measured.lost for measured in every))
+    return Measured(mean_of([measured.effects for measured in every]), planned, lost=lost)
+
+
 def mean_of(every: list[BySeed]) -> BySeed:
     """Mean of several effects per seed; NaN for a seed that lacks any of them."""
     seeds = sorted({seed for effects in every for seed in effects})
@@ -66,4 +78,5 @@ def steps_saved(
     last = max(lasts)
     words = [f"{name} {', '.join(steps_text(step, last) for step in steps.values())}" for name, steps in found.items()]
     quick, slow = ({seed: min(step, last) for seed, step in found[name].items()} for name, _ in (faster, slower))
-    return Measured(paired_difference(slow, quick), planned, "steps per seed: " + "; ".join(words))
+    note = "steps per seed: " + "; ".join(words)
+    return Measured(paired_difference(slow, quick), planned, note, lost_seeds(slow, quick))

@@ -144,7 +144,7 @@ def level(arm: Arm, measure: Measure, effect: Callable[[float], float], what: st
     def measured(runs: Runs) -> Measured:
         values = measure(runs, arm)
         effects = {seed: effect(v) for seed, v in values.items()}
-        return Measured(effects, arm.planned(runs, len(values)), mean_note(what, values.values()))
+        return Measured(effects, arm.planned(runs, len(values)), mean_note(what, values.values()), lost_seeds(values))
 
     return measured
 
@@ -156,9 +156,26 @@ def gap(more: Arm, less: Arm, measure: Measure) -> Callable[[Runs], Measured]:
         first, second = measure(runs, more), measure(runs, less)
         means = (mean_note(more.name, first.values()), mean_note(less.name, second.values()))
         note = ", ".join(filter(None, means))
-        return Measured(paired_difference(first, second), more.planned(runs, len(first)), note)
+        void = all_diverged((more.of(runs), first), (less.of(runs), second))
+        effects = paired_difference(first, second)
+        return Measured(effects, more.planned(runs, len(first)), note, lost_seeds(first, second), void)
 
     return measured
+
+
+def lost_seeds(*sides: Effects) -> frozenset[int]:
+    """The seeds for which a finished run of some side yielded no value."""
+    return frozenset(seed for side in sides for seed, value in side.items() if not math.isfinite(value))
+
+
+def all_diverged(*sides: tuple[Runs, Effects]) -> str:
+    """Words for sides whose every run diverged and counts the same, as wholly at chance; else empty.
+
+    Their difference is exactly 0 for want of anything to compare, which must not be read as "no difference".
+    """
+    broken = all((runs.table["state"] == "diverged").all() for runs, _ in sides)
+    values = {value for _, effects in sides for value in effects.values()}
+    return "every run diverged and counts the same: nothing is compared" if broken and len(values) == 1 else ""
 
 
 def mean_note(what: str, values: Iterable[float]) -> str:

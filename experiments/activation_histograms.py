@@ -32,6 +32,7 @@ from bnlab.measures import (
     gap,
     kurtosis,
     level,
+    lost_seeds,
     mean_note,
     metric,
     over_window,
@@ -113,9 +114,10 @@ def slope_of_maxima(window: tuple[float, float], effect: Callable[[float], float
         seeds = sorted({seed for found in centres.values() for seed in found})
         expected = [standardised_max(m) for m in centres]
         slopes = {s: slope(expected, [found.get(s, math.nan) for found in centres.values()]) for s in seeds}
+        lost = lost_seeds(*centres.values())
         note = mean_note("slope", slopes.values())
         planned = planned_seeds(runs, SWEEP_SEEDS, len(seeds))
-        return Measured({s: effect(v) for s, v in slopes.items()}, planned, note)
+        return Measured({s: effect(v) for s, v in slopes.items()}, planned, note, lost)
 
     return measured
 

@@ -21,8 +21,15 @@ from typing import TYPE_CHECKING
 
 from bnlab import published
 from bnlab.claims import SUPPORTED, UNDECIDED, Claim, Measured, Part, Published, Verdict, combine, judge_part
-from bnlab.comparisons import log_ratio, mean_of, median_over_run, median_relative, steps_saved, steps_to_reach
-from bnlab.measures import over_window
+from bnlab.comparisons import (
+    mean_measured,
+    median_over_run,
+    median_relative,
+    paired_log_ratio,
+    steps_saved,
+    steps_to_reach,
+)
+from bnlab.measures import all_diverged, lost_seeds, over_window
 from bnlab.plots import panels
 from bnlab.plots import published as marks
 from bnlab.plots.drawing import Drawing, finish, seeds_words
@@ -109,7 +116,8 @@ def instability(runs: Runs, variant: str, quantity: str, place: int) -> dict[int
 
 def _gain(runs: Runs, higher: str, lower: str, cell: Cell, window: str) -> Measured:
     high, low = (window_accuracy(runs, variant, cell, window) for variant in (higher, lower))
-    return Measured(paired_difference(high, low), planned(runs, cell))
+    void = all_diverged((arm(runs, higher, cell), high), (arm(runs, lower, cell), low))
+    return Measured(paired_difference(high, low), planned(runs, cell), "", lost_seeds(high, low), void)
 
 
 def _steps_saved(runs: Runs, faster: str, slower: str) -> Measured:
@@ -120,12 +128,13 @@ def _steps_saved(runs: Runs, faster: str, slower: str) -> Measured:
 def _less_stable(runs: Runs, larger: str, smaller: str, quantity: str, place: int) -> Measured:
     above, below = (instability(runs, variant, quantity, place) for variant in (larger, smaller))
     layers = recorded_layers(runs)
-    return Measured(log_ratio(above, below), planned(runs), f"layer {layers[place]}" if place < len(layers) else "")
+    note = f"layer {layers[place]}" if place < len(layers) else ""
+    return paired_log_ratio(above, below, planned(runs), note)
 
 
 def _less_stable_on_average(runs: Runs, larger: str, smaller: str) -> Measured:
-    every = [_less_stable(runs, larger, smaller, q, p).effects for q in CHANGES for p in range(len(PLACES))]
-    return Measured(mean_of(every), planned(runs))
+    every = [_less_stable(runs, larger, smaller, q, p) for q in CHANGES for p in range(len(PLACES))]
+    return mean_measured(every, planned(runs))
 
 
 def _relatively_less_stable(runs: Runs, larger: str, smaller: str) -> Measured:
@@ -135,18 +144,19 @@ def _relatively_less_stable(runs: Runs, larger: str, smaller: str) -> Measured:
         for layer in recorded_layers(runs):
             names = f"{CHANGES[quantity]}/{layer:02d}", f"moments/var/{layer:02d}"
             sides = (median_relative(arm(runs, v), *names, power) for v in (larger, smaller))
-            every.append(log_ratio(*sides))
-    return Measured(mean_of(every), planned(runs)) if every else Measured({}, planned(runs))
+            every.append(paired_log_ratio(*sides, planned(runs)))
+    return mean_measured(every, planned(runs))
 
 
 def _redrawn(runs: Runs, place: int) -> Measured:
     changes = instability(runs, "bn_noise", "mean", place)
-    return Measured({s: REDRAWN_TOLERANCE - abs(c - REDRAWN) for s, c in changes.items()}, planned(runs))
+    effects = {s: REDRAWN_TOLERANCE - abs(c - REDRAWN) for s, c in changes.items()}
+    return Measured(effects, planned(runs), lost=lost_seeds(changes))
 
 
 def _still(runs: Runs, place: int) -> Measured:
     changes = instability(runs, "bn", "mean", place)
-    return Measured({s: REDRAWN / 2 - c for s, c in changes.items()}, planned(runs))
+    return Measured({s: REDRAWN / 2 - c for s, c in changes.items()}, planned(runs), lost=lost_seeds(changes))
 
 
 def _accuracy_part(higher: str, window: str, cell: Cell = PRIMARY, lower: str = "plain", beside: bool = False) -> Part:

@@ -20,8 +20,10 @@ from bnlab.claims import (
     Verdict,
     combine,
     decide,
+    judge_part,
 )
-from bnlab.measures import over_window
+from bnlab.comparisons import mean_measured
+from bnlab.measures import lost_seeds, over_window
 
 SPREAD = np.array([-0.1, -0.05, 0.0, 0.05, 0.1])
 
@@ -57,6 +59,23 @@ def test_missing_runs_are_counted_as_missing():
     assert (verdict.n, verdict.planned) == (2, 5)
     nothing = decide({}, 0.0, planned=5)
     assert (nothing.verdict, nothing.effect, nothing.n, nothing.planned) == (UNDECIDED, None, 0, 5)
+
+
+def test_survivors_alone_decide_nothing():
+    effects = {0: 1.0, 1: 1.1, 2: math.nan}
+    part = Part("a", "m", "up", "units", 0.1, lambda runs: Measured(effects, 3, "layer 2", frozenset({2})))
+    verdict = judge_part(part, None)
+    assert (verdict.verdict, verdict.effect, verdict.interval, verdict.p) == (UNDECIDED, None, None, None)
+    assert (verdict.n, verdict.planned) == (2, 3)
+    assert verdict.note.startswith("1 of 3 seeds finished without a value") and verdict.note.endswith("layer 2")
+    assert judge_part(_part(effects), None).verdict == SUPPORTED  # the third run is only not there yet
+
+
+def test_a_seed_is_lost_where_a_finished_run_has_no_value_and_not_where_a_run_is_missing():
+    assert lost_seeds({0: 1.0, 1: math.nan, 2: 3.0}, {0: 1.0, 1: 2.0}) == {1}
+    assert lost_seeds({}, {0: 1.0}) == frozenset()
+    both = mean_measured([Measured({0: 1.0}, 2, lost=frozenset({1})), Measured({0: 3.0, 1: 2.0}, 2)], 2)
+    assert both.effects[0] == 2.0 and math.isnan(both.effects[1]) and both.lost == {1}
 
 
 def test_negative_margin_is_refused():

@@ -117,6 +117,25 @@ def test_a_diverged_plain_net_counts_as_chance(experiment):
     assert found.effect == pytest.approx(70 - 10, abs=1) and found.n == 3
 
 
+def test_nets_that_all_diverge_do_not_refute_the_sentence(experiment):
+    def both(row):
+        return 0 if row["variant"] in ("plain", "bn") else None
+
+    found = verdict(experiment, vgg_runs(diverge=both), "S3-15")
+    assert (found.verdict, found.n, found.effect) == ("undecided", 3, None) and "every run diverged" in found.note
+
+
+def test_a_run_that_diverged_before_its_first_record_is_not_dropped(experiment):
+    def first_seed(row):
+        return 0 if row["variant"] == "plain" and row["seed"] == 0 else None
+
+    found = verdicts(experiment, vgg_runs(diverge=first_seed), "S3-15", "S3-20", "S3-22")
+    assert found["S3-15"].n == 3 and found["S3-15"].effect == pytest.approx((60 + 30 + 30) / 3, abs=1)
+    assert [part.verdict for part in found["S3-20"].parts] == ["undecided"] * 6 + ["supported"] * 6
+    assert "1 of 3 seeds finished without a value" in found["S3-20"].parts[0].note
+    assert found["S3-22"].verdict == "undecided" and found["S3-22"].parts[1].n == 2
+
+
 @pytest.mark.parametrize("kept", [0, 1, 2])
 def test_missing_runs_are_counted_not_hidden(experiment, kept):
     runs = vgg_runs(keep=lambda row: row["variant"] != "plain" or row["seed"] < kept)
