@@ -56,6 +56,7 @@ examples:
 def main(words: list[str] | None = None) -> int:
     """Run one command; returns its exit code (bnlab.errors lists them)."""
     words = sys.argv[1:] if words is None else words
+    _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")
     try:
@@ -75,6 +76,17 @@ def main(words: list[str] | None = None) -> int:
         return _system_fault(error, words)
     except Exception as error:
         return _own_fault(error, words)
+
+
+def _replace_closed_streams() -> None:
+    """What the caller closed (`bnlab status >&-`) leads nowhere, so that no other file is opened in its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))
 
 
 def _dispatch(words: list[str]) -> int:

@@ -152,6 +152,13 @@ def test_an_interrupt_outside_of_training(capsys, monkeypatch):
     assert "interrupted" in fails(capsys, ["status"], 130)
 
 
+@pytest.mark.parametrize(("closed", "code"), [("list >&-", 0), ("rnu 2>&-", 2), ("list <&- >&- 2>&-", 0)])
+def test_closed_streams_are_no_fault(tmp_path, closed, code):
+    words = f"{sys.executable} -m bnlab {closed}"
+    done = subprocess.run(["bash", "-c", words], cwd=CHECKOUT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
 def test_what_the_system_refuses_is_no_fault_of_ours(capsys, results, monkeypatch):
     def refuse(arguments):
         raise OSError(28, "No space left on device", "/some/where")
