@@ -161,7 +161,7 @@ class Report:
 
 def _resume(run: TrainingState, directory: Path, environment: dict) -> list[str]:
     """Take up the newest checkpoint, if there is one; returns what the run's status should say of it."""
-    state, damaged = checkpoint.load(directory, lambda s: s["recorded"] == recorded_before(directory, s["step"]))
+    state, damaged = checkpoint.load(directory, lambda s: s.get("recorded") == recorded_before(directory, s["step"]))
     notes = [damaged] if damaged else []
     before = read_status(directory)
     if state is None:
