@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from bnlab.claims import UNDECIDED, Claim, Verdict
+from bnlab.claims import MIXED, REFUTED, SUPPORTED, UNDECIDED, Claim, Verdict
 from bnlab.stats import holm
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def claim_row(claim: Claim, verdict: Verdict, runs: Runs) -> dict:
         "from": runs.source,
         "tests": claim.tests,
         "figure": claim.figure,
+        "label": verdict.label,
         "parts": [_part_row(part) for part in verdict.parts],
         "beside": [_part_row(part) for part in verdict.beside],
     }
@@ -65,9 +66,12 @@ def _rounded(number: float | None) -> float | None:
 
 
 def after_holm(rows: Sequence[dict]) -> tuple[int, int]:
-    """How many statements were decided by an interval, and how many of those stay so after Holm's adjustment."""
-    statements = [part for row in rows for part in (row["parts"] or [row])]
-    tested = [s for s in statements if s["interval"] is not None]
+    """How many statements were decided by an interval, and how many of those stay so after Holm's adjustment.
+
+    A statement that several claims rest on is one test: it counts once.
+    """
+    statements = [part for row in rows for part in (row["parts"] or [row]) if part["interval"] is not None]
+    tested = list({(s["label"], s["effect"], *s["interval"]): s for s in statements}.values())
     adjusted = holm([1.0 if s["p"] is None else s["p"] for s in tested])
     decided = [p for s, p in zip(tested, adjusted) if s["verdict"] != UNDECIDED]
     return len(decided), sum(p < 0.05 for p in decided)
@@ -96,6 +100,7 @@ def _section(row: dict) -> list[str]:
     about = f"Source: {row['source']}. Kind {row['kind']}."
     about += f" Tested: {row['tests'].rstrip('.')}." if row["tests"] else ""
     about += f" Figure: `{row['figure']}`." if row["figure"] else ""
+    about += f" Of the whole: {row['note']}." if row["parts"] and row["note"] else ""
     lines = [f"## {row['id']}: {row['verdict']}", "", f"> {row['says']}", "", about, ""]
     lines += ["| statement | verdict | effect | interval | margin | n | published | seen |", f"|{'---|' * 8}"]
     parts = row["parts"] or [row | {"label": row["tests"] or "the sentence"}]
@@ -104,8 +109,7 @@ def _section(row: dict) -> list[str]:
 
 
 def _table_line(name: str, says: str, row: dict) -> str:
-    effect, interval = ("per part", "") if row["parts"] else (effect_text(row), interval_text(row))
-    cells = (name, says, f"**{row['verdict']}**", effect, interval, n_text(row), published_text(row))
+    cells = (name, says, f"**{row['verdict']}**", *whole_texts(row), n_text(row), published_text(row))
     return f"| {' | '.join(_cell(c) for c in cells)} |"
 
 
@@ -117,6 +121,15 @@ def _part_line(label: str, row: dict) -> str:
 
 def _cell(text: str) -> str:
     return str(text).replace("|", "\\|").replace("\n", " ")
+
+
+def whole_texts(row: dict) -> tuple[str, str]:
+    """Effect and interval of a claim; of one made of parts their verdicts, for no one number stands for them all."""
+    if not row["parts"]:
+        return effect_text(row), interval_text(row)
+    words = [part["verdict"] for part in row["parts"]]
+    counted = [f"{words.count(w)} {w}" for w in (SUPPORTED, REFUTED, MIXED, UNDECIDED) if w in words]
+    return f"per part: {', '.join(counted)}", ""
 
 
 def effect_text(row: dict) -> str:

@@ -164,8 +164,9 @@ def judge_part(part: Part, runs: Runs) -> Verdict:
 def combine(verdicts) -> Verdict:
     """One verdict from those of the parts: what they share, `mixed` where some support and some refute.
 
-    A part that is undecided leaves the whole undecided unless others disagree. The effect, interval and n shown are
-    those of the first part (the primary one); n is the smallest of all parts, so that no missing run is hidden.
+    A part that is undecided leaves the whole undecided unless others disagree; the note counts the verdicts. n and
+    planned are those of the weakest part, so that no missing run is hidden. Effect and interval are those of the first
+    part (the primary one), and None where its n is another, so that no interval stands beside an n that is not its own.
     """
     everything = tuple(verdicts)
     parts = tuple(v for v in everything if not v.beside)
@@ -179,6 +180,16 @@ def combine(verdicts) -> Verdict:
         word = said.pop()
     else:
         word = UNDECIDED
-    fewest = min(parts, key=lambda v: v.n - v.planned)
-    whole = replace(parts[0], verdict=word, n=fewest.n, planned=fewest.planned, note="", p=None)
-    return replace(whole, parts=parts, beside=beside)
+    weakest = min(parts, key=lambda v: (v.n - v.planned, v.n))
+    whole = replace(parts[0], verdict=word, n=weakest.n, planned=weakest.planned, label="", p=None)
+    if (parts[0].n, parts[0].planned) != (weakest.n, weakest.planned):
+        whole = replace(whole, effect=None, interval=None)
+    return replace(whole, note=tally(parts), parts=parts, beside=beside)
+
+
+def tally(parts: Sequence[Verdict]) -> str:
+    """How many parts came out how: `5 of 12 parts supported, 1 refuted, 6 undecided`."""
+    words = [v.verdict for v in parts]
+    counted = [(words.count(word), word) for word in (SUPPORTED, REFUTED, MIXED, UNDECIDED) if word in words]
+    (first, word), *others = counted
+    return ", ".join([f"{first} of {len(words)} parts {word}", *(f"{count} {word}" for count, word in others)])

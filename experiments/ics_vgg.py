@@ -246,8 +246,9 @@ def _as_described(runs: Runs) -> Verdict:
     found = _judge(runs, MECHANISM)
     odd = _deviations(runs)
     if odd:
-        return replace(found, verdict=UNDECIDED, note="not as described: " + "; ".join(odd))
-    note = "left out by the article: the noise also scales, is redrawn every step, and has plain_noise as its control"
+        return replace(found, verdict=UNDECIDED, note=f"not as described: {'; '.join(odd)}; {found.note}")
+    note = f"{found.note}; left out by the article: the noise also scales, is redrawn every step, and has plain_noise "
+    note += "as its control"
     return replace(found, verdict=found.verdict if found.verdict == SUPPORTED else UNDECIDED, note=note)
 
 

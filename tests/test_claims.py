@@ -22,6 +22,7 @@ from bnlab.claims import (
     decide,
     judge_part,
 )
+from bnlab.commands.reading import _claims_text
 from bnlab.comparisons import mean_measured
 from bnlab.measures import lost_seeds, over_window
 
@@ -112,6 +113,29 @@ def test_parts_make_a_whole(parts, whole):
     assert (verdict.n, verdict.planned) == (6 - len(parts), 5)
 
 
+def test_the_weakest_part_gives_n_and_no_interval_of_another():
+    first = Verdict(SUPPORTED, 1.0, interval=(0.5, 1.5), n=5, planned=5, label="a")
+    second, third = (Verdict(SUPPORTED, 9.0, interval=(8.0, 10.0), n=n, planned=n) for n in (5, 3))
+    alike = combine([first, second])
+    assert (alike.n, alike.planned, alike.effect, alike.interval) == (5, 5, 1.0, (0.5, 1.5))
+    weaker = combine([first, second, third])  # all its runs are there, and still it rests on three seeds
+    assert (weaker.n, weaker.planned, weaker.effect, weaker.interval) == (3, 3, None, None)
+    missing = combine([first, dataclasses.replace(second, n=4), third])
+    assert (missing.n, missing.planned, missing.interval) == (4, 5, None)
+
+
+def test_a_refuted_part_of_an_undecided_whole_is_told():
+    words = [REFUTED] + [UNDECIDED] * 2
+    assert combine(Verdict(word, 1.0, n=3, planned=3) for word in words).note == "1 of 3 parts refuted, 2 undecided"
+    row = _row((_part(DOWN), _part({0: 1.0})))
+    assert row["verdict"] == UNDECIDED and row["note"] == "1 of 2 parts refuted, 1 undecided"
+    text = claims_markdown([row])
+    assert "Of the whole: 1 of 2 parts refuted, 1 undecided." in text
+    assert "| per part: 1 refuted, 1 undecided |" in text
+    shown = _claims_text([row])
+    assert "per part: 1 refuted, 1 undecided" in shown and "1 of 3" in shown and "[" not in shown
+
+
 def _part(effects, **more) -> Part:
     return Part("a", "m", "up", "units", 0.1, lambda runs: Measured(effects, 3), **more)
 
@@ -165,6 +189,13 @@ def test_markdown_has_a_whole_table_and_every_part():
 def test_holm_over_all_statements():
     rows = [_row((_part(UP), _part(DOWN))), _row((_part({0: 1.0}),))]
     assert after_holm(rows) == (2, 2)
+
+
+def test_a_statement_that_two_claims_share_is_one_test():
+    rows = [_row((_part(UP), _part(DOWN))), _row((_part(UP),))]
+    assert after_holm(rows) == (2, 2)
+    other = {seed: value + 1 for seed, value in UP.items()}
+    assert after_holm([*rows, _row((_part(other),))]) == (3, 3)
 
 
 def test_diverged_runs_count_at_chance_or_with_their_last_record(made):

@@ -138,15 +138,14 @@ def _write(path: Path, text: str) -> None:
 
 
 def _claims_text(rows: Sequence[dict]) -> str:
-    from bnlab.claim_report import effect_text, interval_text, n_text, published_text
+    from bnlab.claim_report import n_text, published_text, whole_texts
 
     header = ("claim", "verdict", "effect", "interval", "n", "published", "where", "from")
     cells = [
         (
             row["id"],
             row["verdict"],
-            effect_text(row),
-            interval_text(row),
+            *whole_texts(row),
             n_text(row),
             textwrap.shorten(published_text(row), 40, placeholder=" …"),
             f"{row['experiment']} {row['data']}-{row['scale']}",
