@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bnlab.config import RunConfig, flatten, from_dict, nearest, unknown_key
 from bnlab.errors import BadInput
 
 GROUPS = ("data", "scale", "model", "optim", "variant")
+MOST_VALUES = 1_000_000  # of one word: more are a slip of the pen, and would fill the memory
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,14 @@ def _axis(word: str) -> Axis:
             raise BadInput(f"{word}: an interval has no finite list of values; write {key}=0.1,0.2 or {key}=range(5)")
         if not override.is_sweep_override():
             return Axis(key, (_plain(override.value()),))
-        texts = list(override.sweep_string_iterator())
-        return Axis(key, tuple(_plain(_parser().parse_override(f"{key}={text}").value()) for text in texts))
-    except HydraException as error:
+        values = tuple(_plain(value) for value in itertools.islice(override.sweep_iterator(), MOST_VALUES + 1))
+    except (HydraException, ValueError, ArithmeticError) as error:
         reason = str(error).splitlines()[0][:120]
         raise BadInput(f"{word}: cannot be read ({reason}); put quotes around special characters") from error
+    if not 0 < len(values) <= MOST_VALUES:
+        count = f"more than {MOST_VALUES:,} values" if values else "no value"
+        raise BadInput(f"{word}: names {count}; write for example {key}=0.1,0.2 or {key}=range(5)")
+    return Axis(key, values)
 
 
 def _plain(value: object) -> object:

@@ -81,6 +81,10 @@ def test_hydra_grammar_of_the_command_line():
         ("model._target_=os.system", "no such key"),
         ("model=[1,2", "cannot be read"),
         ("steps=0", "steps=0"),
+        ("seed=range(1,5,0)", "cannot be read"),
+        ("lr=range(0.0,nan)", "cannot be read"),
+        ("seed=range(0)", "names no value"),
+        ("seed=range(10000000000)", "more than 1,000,000"),
     ],
 )
 def test_bad_words_are_one_line_that_names_them(word, part):
@@ -88,6 +92,11 @@ def test_bad_words_are_one_line_that_names_them(word, part):
         make_plan("ics_vgg", [word])
     text = str(error.value)
     assert part in text and "\n" not in text and len(text) <= 240
+
+
+def test_a_number_too_long_to_be_one_is_bad_input():
+    with pytest.raises(BadInput, match="cannot be read"):
+        make_plan("ics_vgg", ["lr=" + "9" * 5000])
 
 
 def test_an_unknown_experiment_is_named_with_the_nearest():
