@@ -13,6 +13,8 @@ from bnlab.errors import BadInput
 
 # Keys that every listing shows in columns of their own.
 NOT_OVERRIDES = ("variant", "seed", "data", "scale")
+# Keys that follow from a choice: set by themselves they would put a run under the address of another.
+FOLLOWS_FROM = {"data.name": "data", "model.name": "model", "optim.name": "optim"}
 DEFAULT_DATA, DEFAULT_SCALE = "digits", "laptop"
 
 
@@ -54,7 +56,7 @@ def make_plan(experiment: str, words: list[str]) -> Plan:
     """
     axes = parse_axes(words)
     for axis in axes:
-        check_key(axis.key)
+        _check_free(axis)
     data, scale = (_single(axes, key, default) for key, default in (("data", DEFAULT_DATA), ("scale", DEFAULT_SCALE)))
     setting = card(experiment).setting(data, scale)
     recipes = [r for sweep in setting.sweeps for r in _recipes(experiment, setting, sweep)]
@@ -78,6 +80,18 @@ def count_runs(setting: Setting) -> int:
     return sum(math.prod(len(a.values) for a in parse_axes(sweep.split())) for sweep in setting.sweeps)
 
 
+def _check_free(axis: Axis) -> None:
+    """Errors: BadInput for a key that no run has, or that follows from another word."""
+    check_key(axis.key)
+    if axis.key == "experiment":
+        raise BadInput(f"experiment={axis.values[0]}: not a key; the experiment is the first word after `bnlab run`")
+    if axis.key == "norm.name":
+        raise BadInput(f"norm.name={axis.values[0]}: follows from the variant; write variant=bn")
+    if axis.key in FOLLOWS_FROM:
+        values = ",".join(map(str, axis.values))
+        raise BadInput(f"{axis.key}={values}: write {FOLLOWS_FROM[axis.key]}={values}")
+
+
 def _single(axes: list[Axis], key: str, default: str) -> str:
     given = [value for axis in axes if axis.key == key for value in axis.values]
     if len(given) > 1:
@@ -88,8 +102,8 @@ def _single(axes: list[Axis], key: str, default: str) -> str:
 def _recipes(experiment: str, setting: Setting, sweep: str) -> list[Recipe]:
     base = {axis.key: axis.values[0] for axis in parse_axes(setting.base.split())}
     axes = parse_axes(sweep.split())
-    for key in (*base, *(axis.key for axis in axes)):
-        check_key(key)
+    for axis in (*parse_axes(setting.base.split()), *axes):
+        _check_free(axis)
     seeds = next((axis.values for axis in axes if axis.key == "seed"), (0,))
     rest = [axis for axis in axes if axis.key != "seed"]
     recipes = []
