@@ -128,6 +128,8 @@ def _plain(value: object) -> object:
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, int):
+        float(value)  # OverflowError, before a key that takes any number meets it
     return value
 
 
@@ -137,13 +139,14 @@ def options(group: str) -> list[str]:
 
 def check_key(key: str) -> None:
     """Errors: BadInput when no configuration has this key."""
-    if key not in GROUPS and key not in _known_keys():
+    if key not in GROUPS and key not in leaves_by_default():
         raise unknown_key(key)
 
 
 @functools.cache
-def _known_keys() -> frozenset[str]:
-    return frozenset(flatten(RunConfig()))
+def leaves_by_default() -> dict[str, object]:
+    """Every dotted key with the value it has where nothing is said."""
+    return flatten(RunConfig())
 
 
 def default_value(choices: dict[str, object], key: str) -> object:
@@ -151,7 +154,7 @@ def default_value(choices: dict[str, object], key: str) -> object:
     place: object = _composed(_sorted(choices))
     for part in key.split("."):
         if not isinstance(place, dict) or part not in place:
-            return flatten(RunConfig())[key]
+            return leaves_by_default()[key]
         place = place[part]
     return place
 

@@ -33,6 +33,18 @@ def test_words_that_the_plan_holds_narrow_it():
     assert {(r.config.variant, r.config.seed) for r in narrow.runs} == {(v, s) for v in ("bn", "plain") for s in (0, 2)}
 
 
+def test_a_value_of_another_type_is_not_the_planned_one():
+    held = make_plan("activation_histograms", ["variant=bn", "model=mlp", "batch_size=100"]).runs
+    assert held and {type(r.config.batch_size) for r in held} == {int}
+    words = ("batch_size=1e2", "norm.scale=0", "seed=0.0", "seed=true", "seed=0,false", "model.bias_init=false")
+    for word in words:
+        with pytest.raises(BadInput, match=f"{word.partition('=')[0]}="):
+            make_plan("activation_histograms", [word])
+    whole = make_plan("activation_histograms", ["model.bias_init=0"])
+    assert whole.runs == make_plan("activation_histograms", ["model.bias_init=0.0"]).runs
+    assert {r.id for r in whole.runs} < {r.id for r in whole.complete}
+
+
 def test_other_values_override_and_get_ids_of_their_own():
     plan = make_plan("ics_vgg", ["lr=0.05", "variant=bn", "seed=range(7)", "model=vgg_d"])
     assert {r.config.lr for r in plan.runs} == {0.05} and {r.config.model.name for r in plan.runs} == {"vgg_d"}
@@ -99,9 +111,10 @@ def test_bad_words_are_one_line_that_names_them(word, part):
     assert part in text and "\n" not in text and len(text) <= 240
 
 
-def test_a_number_too_long_to_be_one_is_bad_input():
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_number_too_long_to_be_one_is_bad_input(digits):
     with pytest.raises(BadInput, match="cannot be read"):
-        make_plan("ics_vgg", ["lr=" + "9" * 5000])
+        make_plan("ics_vgg", ["lr=" + "9" * digits])
 
 
 def test_an_unknown_experiment_is_named_with_the_nearest():

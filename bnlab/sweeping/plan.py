@@ -7,7 +7,7 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from bnlab.compose import GROUPS, Axis, Setting, build, card, check_key, default_value, parse_axes
+from bnlab.compose import GROUPS, Axis, Setting, build, card, check_key, default_value, leaves_by_default, parse_axes
 from bnlab.config import RunConfig, flatten, run_id
 from bnlab.errors import BadInput
 
@@ -148,11 +148,18 @@ def _merged(axes) -> list[Axis]:
 
 def _apply(recipes: list[Recipe], axis: Axis) -> list[Recipe]:
     if axis.key == "seed":
-        return _apply_seeds(recipes, tuple(dict.fromkeys(axis.values)))
-    planned = [_value(recipe, axis.key) for recipe in recipes]
-    if all(value in planned for value in axis.values):
-        return [recipe for recipe, value in zip(recipes, planned) if value in axis.values]
+        return _apply_seeds(recipes, tuple(dict.fromkeys(map(_whole, axis.values))))
+    planned = [_spelt(axis.key, _value(recipe, axis.key)) for recipe in recipes]
+    asked = [_spelt(axis.key, value) for value in axis.values]
+    if all(value in planned for value in asked):
+        return [recipe for recipe, value in zip(recipes, planned) if value in asked]
     return [_assign(recipe, axis.key, value) for value in axis.values for recipe in recipes]
+
+
+def _spelt(key: str, value: object) -> str:
+    """Value and type in one: 1e2 is no 100 and 0 no false, but a key that takes any number takes a whole one."""
+    any_number = type(value) is int and type(leaves_by_default().get(key)) is float
+    return repr(float(value) if any_number else value)
 
 
 def _apply_seeds(recipes: list[Recipe], seeds: tuple) -> list[Recipe]:
