@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bnlab.claims import Measured
+from bnlab.errors import Incomplete
 from bnlab.stats import excess_kurtosis, paired_difference, window_mean
 
 if TYPE_CHECKING:
@@ -121,6 +122,13 @@ def planned_steps(runs: Runs, steps: Mapping[str, int]) -> int:
     """
     longest = int(runs.table["steps"].max()) if runs.n else 0
     return steps.get(f"{runs.data}-{runs.scale}", longest)
+
+
+def need(found: bool, runs: Runs, what: str) -> None:
+    """For figures: raises Incomplete when there is nothing at all to draw, so that no empty panels are written."""
+    if not found:
+        command = f"bnlab run {runs.experiment} data={runs.data} scale={runs.scale}"
+        raise Incomplete(f"nothing to draw: no finished run of {what}; type `{command}` first")
 
 
 Measure = Callable[["Runs", Arm], Effects]

@@ -35,6 +35,7 @@ from bnlab.measures import (
     lost_seeds,
     mean_note,
     metric,
+    need,
     over_window,
     planned_seeds,
     planned_steps,
@@ -249,12 +250,18 @@ def _arms_words(runs: Runs, arms: dict) -> str:
     return f"{setting_words(shown)}; {seeds_words(counts, planned)}"
 
 
+def _need_any(runs: Runs, arms: dict) -> None:
+    one = next(iter(arms.values()))
+    need(any(arm.of(runs).n for arm in arms.values()), runs, f"the {one.activation} nets, batch {one.batch_size}")
+
+
 def _label(ax, text: str, **place) -> None:
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color="#6b6b6b", **place)
 
 
 def _band_panels(runs: Runs, nets: dict, prefix: str, height: float) -> tuple:
     """Rows plain and BN, columns slow and fast, on shared axes. Returns figure, axes by (variant, rate), numbers."""
+    _need_any(runs, nets)
     figure = new_figure(PAGE, height)
     grid = figure.subplots(2, 2, sharex=True, sharey=True)
     axes, numbers = {}, []
@@ -317,6 +324,7 @@ def bands_relu(runs: Runs) -> Drawing:
 
 def _ridge_panels(runs: Runs, nets: dict, panels: dict[str, tuple[str, tuple[float, float]]]) -> tuple:
     """Rows slow and fast, columns quantity x variant; `panels` maps the words under an axis to a metric and x range."""
+    _need_any(runs, nets)
     figure = new_figure(PAGE, 4.6)
     grid = figure.subplots(2, 4)
     numbers = []
@@ -381,6 +389,7 @@ def histograms_relu(runs: Runs) -> Drawing:
 def maxima_vs_batch_size(runs: Runs) -> Drawing:
     """Centre of the maxima against the batch size, with the exact prediction, before and after training."""
     swept = batch_sizes(runs)
+    need(bool(swept), runs, "the sweep over batch sizes")
     figure = new_figure(TEXT, 3.1)
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
     numbers = []
@@ -448,6 +457,7 @@ RACES = {
 @styled
 def accuracy(runs: Runs) -> Drawing:
     """Test accuracy over training in every net and at every rate, and the gains that S0-27 rests on."""
+    need(any(arm.of(runs).n for arms, _ in RACES.values() for arm in arms.values()), runs, "an arm with or without BN")
     figure = new_figure(PAGE, 4.4)
     grid = figure.subplots(2, 3)
     numbers = []

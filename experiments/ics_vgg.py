@@ -29,7 +29,7 @@ from bnlab.comparisons import (
     steps_saved,
     steps_to_reach,
 )
-from bnlab.measures import all_diverged, lost_seeds, over_window
+from bnlab.measures import all_diverged, lost_seeds, need, over_window
 from bnlab.plots import panels
 from bnlab.plots import published as marks
 from bnlab.plots.drawing import Drawing, finish, seeds_words
@@ -348,6 +348,7 @@ UNLIKE = (
 @styled
 def draw_accuracy(runs: Runs) -> Drawing:
     """Training and test accuracy; on CIFAR-10 beside the published curves, step for step."""
+    _need_primary(runs)
     figure = new_figure(PAGE, 2.9)
     train, test = figure.subplots(1, 2, sharey=True)
     arms = {variant: arm(runs, variant) for variant in VARIANTS}
@@ -389,8 +390,9 @@ def _published(ax, metric: str) -> pd.DataFrame:
 @styled
 def draw_ridges(runs: Runs) -> Drawing:
     """The input of one unit's activation over training, of the first seed: the paper's figure 2, right."""
+    _need_primary(runs)
     figure = new_figure(PAGE, 6.2)
-    seed = int(runs.table["seed"].min())
+    seed = int(_primary(runs).table["seed"].min())
     arms = {variant: arm(runs, variant).select(seed=seed) for variant in VARIANTS}
     rows = {f"layer {k}": f"activations/hist_unit/{k:02d}" for k in recorded_layers(runs)}
     axes = figure.subplots(len(rows), len(arms), squeeze=False)
@@ -409,6 +411,7 @@ def draw_ridges(runs: Runs) -> Drawing:
 @styled
 def draw_instability(runs: Runs) -> Drawing:
     """Median change of each layer's input mean and variance between records; published medians on CIFAR-10."""
+    _need_primary(runs)
     figure = new_figure(PAGE, 3.1)
     axes = figure.subplots(1, 2)
     layers = recorded_layers(runs)
@@ -440,6 +443,7 @@ def _published_medians(panel: str) -> dict[str, float]:
 def draw_windows(runs: Runs) -> Drawing:
     """Training accuracy of the early and the late window, in every cell of the setting."""
     cells = [cell for cell in (PRIMARY, *SECONDARY) if any(arm(runs, v, cell).n for v in VARIANTS)]
+    need(bool(cells), runs, "any arm")
     figure = new_figure(PAGE if len(cells) > 1 else TEXT, 2.9)
     axes = figure.subplots(1, 2, sharey=True)
     here = runs.data == "cifar10"
@@ -475,6 +479,10 @@ def _spread(runs: Runs, cells: tuple[Cell, ...] = (PRIMARY,)) -> str:
         words = seeds_words({look(v).label: arm(runs, v, cell).n for v in VARIANTS}, planned(runs, cell))
         each.append(f"{words} ({_cell(cell)})" if len(cells) > 1 else words)
     return f"Mean and 95 % t interval, {'; '.join(each)}."
+
+
+def _need_primary(runs: Runs) -> None:
+    need(any(arm(runs, v).n for v in VARIANTS), runs, f"any arm at {_cell(PRIMARY)}")
 
 
 def _primary(runs: Runs) -> Runs:

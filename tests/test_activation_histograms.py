@@ -9,6 +9,7 @@ from made_runs import as_the_talk_says, made_runs, planned, without
 
 from bnlab.claims import MIXED, REFUTED, SUPPORTED, UNDECIDED, judge_part
 from bnlab.config import flatten
+from bnlab.errors import Incomplete
 from bnlab.experiment import MODULES, load
 
 EXPERIMENT = load("activation_histograms")
@@ -127,11 +128,20 @@ def test_a_partial_sweep_gives_verdicts(runs, key, value):
         assert claim.judge(partial).verdict in (SUPPORTED, UNDECIDED), claim.id
 
 
-@pytest.mark.parametrize("key, value", [("variant", "plain"), ("variant", "bn"), ("model.activation", "relu")])
-def test_a_partial_sweep_can_be_drawn(runs, key, value):
+@pytest.mark.parametrize("key, value, nothing", [
+    ("variant", "plain", set()),
+    ("variant", "bn", {"maxima_vs_batch_size"}),
+    ("model.activation", "relu", {"bands_relu", "histograms_relu", "maxima_vs_batch_size"}),
+    ("batch_size", 100, set(EXPERIMENT.figures) - {"maxima_vs_batch_size"}),
+])  # fmt: skip
+def test_a_partial_sweep_is_drawn_unless_a_figure_has_nothing_at_all(runs, key, value, nothing):
     partial = without(runs, key, value)
     for name, draw in EXPERIMENT.figures.items():
-        assert draw(partial).caption, name
+        if name in nothing:
+            with pytest.raises(Incomplete, match="bnlab run activation_histograms data=digits scale=laptop"):
+                draw(partial)
+        else:
+            assert draw(partial).caption, name
 
 
 @pytest.mark.parametrize("name", EXPERIMENT.figures)

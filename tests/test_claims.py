@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from bnlab import paths
 from bnlab.claim_report import after_holm, claim_row, claims_markdown
 from bnlab.claims import (
     MIXED,
@@ -22,9 +23,12 @@ from bnlab.claims import (
     decide,
     judge_part,
 )
-from bnlab.commands.reading import _claims_text
+from bnlab.commands.reading import _claims_text, _warn_of_fuller_pack, judge_claims
+from bnlab.commands.words import Target
 from bnlab.comparisons import mean_measured
+from bnlab.experiment import Experiment
 from bnlab.measures import lost_seeds, over_window
+from bnlab.sweeping.plan import make_plan
 
 SPREAD = np.array([-0.1, -0.05, 0.0, 0.05, 0.1])
 
@@ -134,6 +138,38 @@ def test_a_refuted_part_of_an_undecided_whole_is_told():
     assert "| per part: 1 refuted, 1 undecided |" in text
     shown = _claims_text([row])
     assert "per part: 1 refuted, 1 undecided" in shown and "1 of 3" in shown and "[" not in shown
+
+
+@pytest.mark.parametrize("held, said", [(1, False), (3, True)])
+def test_a_pack_with_more_runs_than_the_directories_is_pointed_at(tmp_path, monkeypatch, capsys, held, said):
+    planned = make_plan("ics_vgg", ["data=digits", "scale=smoke"]).complete
+    target = Target("ics_vgg", "digits", "smoke", tmp_path)
+    index = paths.pack_index(paths.pack_dir(tmp_path))
+    index.parent.mkdir(parents=True)
+    index.write_text("{}")
+    entries = [{"variant": run.config.variant, "id": run.id} for run in planned[:held]] + [{"variant": "x", "id": "y"}]
+    monkeypatch.setattr("bnlab.store.runs.read_index", lambda pack: entries)
+    _warn_of_fuller_pack(target, Loaded("runs", 1), planned)
+    told = capsys.readouterr().err
+    assert (f"the pack holds {held} runs, the directories 1; `bnlab unpack ics_vgg`" in told) == said == bool(told)
+    _warn_of_fuller_pack(target, Loaded("pack", 1), planned)
+    assert capsys.readouterr().err == ""
+
+
+@dataclasses.dataclass
+class Loaded:
+    source: str
+    n: int
+
+
+@pytest.mark.parametrize("found, code", [({}, 4), ({0: 1.0}, 0)])
+def test_a_claim_without_any_run_makes_the_command_incomplete(tmp_path, monkeypatch, capsys, found, code):
+    claim = Claim("S0-99", "it rises", "S", "nowhere", parts=(_part(found),))
+    monkeypatch.setattr("bnlab.commands.reading._loaded", lambda targets, source: [(targets[0], Setting())])
+    monkeypatch.setattr("bnlab.experiment.load", lambda name: Experiment(name, "", "", (claim,), {}))
+    target = Target("x", "mnist", "laptop", tmp_path)
+    assert judge_claims([target], "auto", as_json=False, everything=True) == code
+    assert "S0-99" in capsys.readouterr().out
 
 
 def _part(effects, **more) -> Part:

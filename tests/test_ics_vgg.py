@@ -8,6 +8,7 @@ import pytest
 from vgg_runs import ARTICLE, CHANGE, SPREAD, relabelled, standing_for, vgg_runs
 
 from bnlab.compose import card
+from bnlab.errors import Incomplete
 from bnlab.experiment import MODULES, load
 from bnlab.sweeping.plan import make_plan
 
@@ -191,6 +192,13 @@ def test_figures_survive_what_is_missing(experiment, name, left):
     if left.startswith("all") and name == "accuracy":
         plain = drawing.numbers.query("variant == 'plain' and metric == 'curves/train_accuracy'")
         assert (plain["mean"] == 10).all() and len(plain)
+
+
+def test_figures_without_an_arm_say_so(experiment, as_written):
+    elsewhere = dataclasses.replace(as_written, table=as_written.table.assign(lr=0.7))
+    for draw in experiment.figures.values():
+        with pytest.raises(Incomplete, match="bnlab run ics_vgg data=digits scale=laptop"):
+            draw(elsewhere)
 
 
 def test_published_curves_are_drawn_on_cifar10_only(experiment, as_written):

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from bnlab import paths
 from bnlab.commands.tables import table
 from bnlab.commands.words import Target, add_json, add_selection, add_source, stored_targets
-from bnlab.errors import INCOMPLETE, Incomplete
+from bnlab.errors import INCOMPLETE, Incomplete, IntegrityError
 
 if TYPE_CHECKING:
     from bnlab.store import Runs
+    from bnlab.sweeping.plan import PlannedRun
 
 JSON_KEYS = (
     *("id", "says", "kind", "source", "verdict", "effect", "unit", "interval", "n", "planned", "published"),
@@ -77,7 +78,10 @@ def draw_figures(targets: Sequence[Target], source: str) -> int:
 
 
 def judge_claims(targets: Sequence[Target], source: str, as_json: bool, everything: bool) -> int:
-    """Write claims.json and claims.md of these settings and print their verdicts."""
+    """Write claims.json and claims.md of these settings and print their verdicts.
+
+    Returns exit code 0, or 4 when for one of the claims shown there was no run to judge by.
+    """
     from bnlab.claim_report import claim_rows, claims_markdown
     from bnlab.experiment import load
 
@@ -92,7 +96,7 @@ def judge_claims(targets: Sequence[Target], source: str, as_json: bool, everythi
         print(json.dumps([{key: row[key] for key in JSON_KEYS} for row in shown], indent=1, ensure_ascii=False))
     else:
         print(_claims_text(shown))
-    return 0
+    return INCOMPLETE if any(row["n"] == 0 for row in shown) else 0
 
 
 def best_rows(judged: Sequence[tuple[Target, dict]]) -> list[dict]:
@@ -119,9 +123,29 @@ def _loaded(targets: Sequence[Target], source: str) -> Iterator[tuple[Target, Ru
             lacking = lacking or error
             continue
         read += 1
+        _warn_of_fuller_pack(target, runs, planned)
         yield target, runs
     if lacking is not None and not read:
         raise lacking
+
+
+def _warn_of_fuller_pack(target: Target, runs: Runs, planned: Sequence[PlannedRun]) -> None:
+    """One line on stderr where a few runs of one's own hide the many of the pack."""
+    from bnlab.store.runs import addresses_of, read_index
+
+    pack = paths.pack_dir(target.directory)
+    if runs.source != "runs" or not paths.pack_index(pack).exists():
+        return
+    try:
+        packed = {f"{entry['variant']}/{entry['id']}" for entry in read_index(pack)}
+    except IntegrityError as error:
+        print(f"warning: {error}", file=sys.stderr)  # the runs that were asked for can be read all the same
+        return
+    held = packed & {address.key for address in addresses_of(planned)}
+    if len(held) > runs.n:
+        words = f"the pack holds {len(held)} runs, the directories {runs.n}"
+        remedy = f"`bnlab unpack {target.experiment}` adds them, `--from pack` reads it"
+        print(f"warning: {target.directory}: {words}; {remedy}", file=sys.stderr)
 
 
 def _basis(runs: Runs) -> str:
