@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bnlab.assets import configs_dir
-from bnlab.config import RunConfig, flatten, from_dict, nearest, unknown_key
+from bnlab.config import SCALES, RunConfig, flatten, from_dict, nearest, unknown_key
 from bnlab.errors import BadInput
 
 GROUPS = ("data", "scale", "model", "optim", "variant")
@@ -45,8 +45,16 @@ class Card:
         """Errors: BadInput when the experiment has no plan for this data set and scale."""
         if f"{data}-{scale}" not in self.settings:
             known = [f"data={s.data} scale={s.scale}" for s in self.settings.values()]
-            raise BadInput(f"{self.name} has no plan for data={data} scale={scale}; there are: {'; '.join(known)}")
+            close = self._nearest(data, scale)
+            raise BadInput(f"{self.name}: no plan for data={data} scale={scale}{close}; there are: {'; '.join(known)}")
         return self.settings[f"{data}-{scale}"]
+
+    def _nearest(self, data: str, scale: str) -> str:
+        """The name that comes nearest to the one of the two that no plan has."""
+        for word, known in ((data, {s.data for s in self.settings.values()}), (scale, SCALES)):
+            if word not in known:
+                return nearest(word, sorted(known))
+        return ""
 
 
 @dataclass(frozen=True)
@@ -163,6 +171,8 @@ def build(choices: dict[str, object], values: dict[str, object]) -> RunConfig:
     """The run that these group choices and dotted values make. Errors: BadInput, naming the key."""
     nested = copy.deepcopy(_composed(_sorted(choices)))
     for key, value in values.items():
+        if isinstance(leaves_by_default().get(key), list) and not isinstance(value, (list, tuple)):
+            raise BadInput(f"{key}={value}: must be a list; write {key}=[{value}]")
         *parents, leaf = key.split(".")
         place = nested
         for parent in parents:

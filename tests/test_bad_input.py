@@ -33,7 +33,7 @@ def fails(capsys, words: list[str], code: int) -> str:
     ("words", "part"),
     [
         (["rnu"], "did you mean 'run'"),
-        (["run"], "EXPERIMENT"),
+        (["run"], "are required: EXPERIMENT;"),
         (["run", "ics_vg"], "did you mean 'ics_vgg'"),
         ([*RUN, "--jbos", "1"], "--jbos"),
         ([*RUN, "--jobs", "two"], "'two'"),

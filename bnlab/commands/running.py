@@ -37,7 +37,8 @@ REPRODUCE_EXAMPLES = """examples:
 def configure_run(parser: argparse.ArgumentParser) -> None:
     parser.epilog = RUN_EXAMPLES
     parser.add_argument("experiment", metavar="EXPERIMENT", help="`bnlab list` shows them")
-    parser.add_argument("words", nargs="*", metavar="key=value", help="Hydra's grammar: lr=0.1,0.2 seed=range(5)")
+    grammar = "Hydra's grammar: lr=0.1,0.2 seed=range(5)"
+    parser.add_argument("words", nargs="*", default=[], metavar="key=value", help=grammar)  # a default: not required
     _add_common(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the runs and their states, train nothing")
     parser.set_defaults(act=run)
