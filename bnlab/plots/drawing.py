@@ -35,14 +35,19 @@ class Drawing:
 
 
 def save(drawing: Drawing, folder: Path, name: str) -> list[Path]:
-    """Write `name`.pdf, .png, .svg and .csv into `folder`, each aside and renamed. Errors: EnvironmentFault."""
+    """Write `name`.pdf, .png, .svg and .csv into `folder`, each aside and renamed. Errors: EnvironmentFault.
+
+    A file that has these bytes already is left alone, so that a read-only copy of the results can be drawn again.
+    """
     make_folder(folder)
     _settle(drawing.figure)
     contents = {kind: _picture(drawing, kind) for kind in METADATA}
     contents["csv"] = drawing.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
-    for kind, content in contents.items():
-        write_aside(folder / f"{name}.{kind}", content)
-    return [folder / f"{name}.{kind}" for kind in contents]
+    files = {folder / f"{name}.{kind}": content for kind, content in contents.items()}
+    for path, content in files.items():
+        if not path.is_file() or path.read_bytes() != content:
+            write_aside(path, content)
+    return list(files)
 
 
 def _settle(figure: Figure) -> None:
