@@ -1,0 +1,44 @@
+"""A clone recomputes every shipped figure, to the byte, and every shipped verdict from the packs, without torch."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bnlab import paths
+
+SHIPPED = Path(__file__).resolve().parents[1] / "results"
+PACKS = sorted(index.parents[1] for index in SHIPPED.glob("*/*/pack/runs.json"))
+MOST_BYTES = 10_000_000
+
+
+def test_both_experiments_ship_a_pack_on_real_data():
+    assert {(p.parent.name, p.name) for p in PACKS} >= {
+        ("activation_histograms", "mnist-laptop"),
+        ("ics_vgg", "cifar10-laptop"),
+    }
+    assert sum(path.stat().st_size for pack in PACKS for path in (pack / "pack").iterdir()) <= MOST_BYTES
+
+
+@pytest.mark.parametrize("setting", PACKS, ids=lambda p: f"{p.parent.name}-{p.name}")
+def test_packs_are_whole(setting):
+    """The sums in the index are those of the files."""
+    for name, digest in json.loads(paths.pack_index(setting / "pack").read_text())["sha256"].items():
+        assert hashlib.sha256((setting / "pack" / name).read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize("setting", PACKS, ids=lambda p: f"{p.parent.name}-{p.name}")
+def test_figures_and_verdicts_come_out_of_the_pack(setting, results, no_torch):
+    copy = results / setting.parent.name / setting.name
+    shutil.copytree(setting / "pack", copy / "pack")
+    for command in ("figures", "claims"):
+        done = no_torch([command, setting.parent.name, "--from", "pack"])
+        assert done.returncode == 0, done.stderr
+    drawn = {p.name: p.read_bytes() for p in (copy / "figures").iterdir()}
+    shipped = {p.name: p.read_bytes() for p in (setting / "figures").iterdir()}
+    assert sorted(drawn) == sorted(shipped)
+    assert [name for name in drawn if drawn[name] != shipped[name]] == []
+    for file_of in (paths.claims_json, paths.claims_markdown):
+        assert file_of(copy).read_text() == file_of(setting).read_text()
