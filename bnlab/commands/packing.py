@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bnlab import paths
 from bnlab.commands.words import Target, add_selection, parse_selection, stored_targets, targets
-from bnlab.errors import Incomplete
+from bnlab.errors import INCOMPLETE, Incomplete
+
+if TYPE_CHECKING:
+    from bnlab.sweeping.plan import PlannedRun
 
 UNPACK_EXAMPLE = """example:
   bnlab unpack ics_vgg data=cifar10     then `bnlab run ics_vgg data=cifar10` trains only what the pack lacks
@@ -19,22 +25,37 @@ def configure_pack(parser: argparse.ArgumentParser) -> None:
 
 
 def pack(arguments: argparse.Namespace) -> int:
-    from bnlab.store import finished, write_pack
-
+    """Returns exit code 0, or 4 when a pack that is there would lose runs and was therefore kept as it is."""
     root = paths.results_root(arguments.results)
-    written = 0
-    for target in stored_targets(root, arguments.words):
-        if not any(finished(run) for run in paths.runs_dir(target.directory).glob("*/*")):
-            continue
-        planned = _planned(target)
+    found = [(target, _planned(target)) for target in stored_targets(root, arguments.words)]
+    packable = [(target, planned) for target, planned in found if _finished(target, planned)]
+    if not packable:
+        reason = "no run of a plan to pack; `bnlab unpack` makes them from a pack, `bnlab run` anew"
+        raise Incomplete(f"{root}: {reason}")
+    refused = [error for error in (_pack_one(target, planned) for target, planned in packable) if error]
+    if len(refused) == len(packable):
+        raise refused[0]
+    for error in refused:
+        print(f"bnlab: {error}", file=sys.stderr)
+    return INCOMPLETE if refused else 0
+
+
+def _pack_one(target: Target, planned: Sequence[PlannedRun]) -> Incomplete | None:
+    from bnlab.store import write_pack
+
+    try:
         folder = write_pack(target.directory, planned)
-        there = sum(finished(paths.run_dir(target.directory, run.config.variant, run.id)) for run in planned)
-        size = sum(file.stat().st_size for file in folder.iterdir())
-        print(f"{folder}: {there} of {len(planned)} planned runs, {size / 1e6:.2f} MB")
-        written += 1
-    if not written:
-        raise Incomplete(f"{root}: no run directories to pack; `bnlab unpack` makes them from a pack, `bnlab run` anew")
-    return 0
+    except Incomplete as error:
+        return error
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    print(f"{folder}: {_finished(target, planned)} of {len(planned)} planned runs, {size / 1e6:.2f} MB")
+    return None
+
+
+def _finished(target: Target, planned: Sequence[PlannedRun]) -> int:
+    from bnlab.store import finished
+
+    return sum(finished(paths.run_dir(target.directory, run.config.variant, run.id)) for run in planned)
 
 
 def configure_unpack(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +77,7 @@ def unpack(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _planned(target: Target):
+def _planned(target: Target) -> Sequence[PlannedRun]:
     from bnlab.sweeping.plan import make_plan
 
     return make_plan(target.experiment, [f"data={target.data}", f"scale={target.scale}"]).complete
