@@ -124,7 +124,7 @@ def test_what_dies_costs_only_itself(tmp_path, capsys):
 def test_a_stopped_sweep_goes_on_where_it_was_and_two_share_it(tmp_path):
     tasks = tasks_in(tmp_path, LONG)
     load = max(1.0, os.getloadavg()[0] / local.cores())
-    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 75)):
+    for number, code, state in ((signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 75, "preempted")):
         command = start(LONG, tmp_path)
         wait_for(lambda: "running" in states(tasks))
         helpers = children(command.pid)
@@ -135,7 +135,8 @@ def test_a_stopped_sweep_goes_on_where_it_was_and_two_share_it(tmp_path):
         assert command.returncode == code, said
         (line,) = [line for line in said.splitlines() if line.startswith("bnlab: ")]
         assert "continue with: bnlab run activation_histograms scale=smoke " in line
-        assert "Traceback" not in said and "preempted" in states(tasks)
+        assert "Traceback" not in said and state in states(tasks)
+        assert not paths.run_log(tasks[0].directory).exists()
         wait_for(lambda helpers=helpers: not any(children(helper) for helper in helpers))
     both = [start(LONG, tmp_path) for _ in range(2)]
     assert [command.wait(timeout=120) for command in both] == [0, 0], [command.stderr.read() for command in both]

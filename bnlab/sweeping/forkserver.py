@@ -37,6 +37,7 @@ def serve() -> None:
     them. Reports: `{"ready"}`, `{"fault"}`, from a child `{"number", "state", "error", "code"}`, and when it is gone
     `{"number", "exit"}` (negative: the signal that ended it).
     """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a child that is not yet at its run ends as by SIGTERM
     reports = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not end up among the reports
     try:

@@ -196,7 +196,7 @@ class LocalSweep:
 
     def _silent(self, task: Task, code: int) -> Outcome:
         """The outcome of a process that ended without a word."""
-        if self._stop.signal and code in (-signal.SIGTERM, -signal.SIGKILL):
+        if self._stop.signal and code in (-signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL):
             return Outcome(task, "interrupted")
         if code >= 0:
             return Outcome(task, "failed", f"its process ended by itself with exit code {code}", 1)
@@ -211,10 +211,10 @@ class LocalSweep:
         self._watcher.ended(outcome)
 
     def _obey(self) -> None:
-        """Pass a wish to stop on, once: at SIGTERM a run saves its state."""
+        """Pass the signal on, once: a run saves its state, and notes which signal it was."""
         if self._stop.signal is not None and self._server is not None and self._deadline is None:
             self._deadline = time.monotonic() + GRACE[self._stop.signal]
-            self._server.signal_all(signal.SIGTERM)
+            self._server.signal_all(self._stop.signal)
 
     def _overdue(self) -> bool:
         return self._deadline is not None and (self._stop.count > 1 or time.monotonic() > self._deadline)
