@@ -100,6 +100,14 @@ def test_absent_data_says_what_to_type(capsys, results, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_gpu_that_is_not_there_is_missed_before_anything_is_created(capsys, results, monkeypatch):
+    monkeypatch.setattr("bnlab.commands.checks.GPU_FILES", ("no-such-device*",))
+    assert "device=cuda: this machine shows no GPU" in fails(capsys, [*RUN, "device=cuda"], 6)
+    assert not results.exists()
+    assert main([*RUN, "device=cuda", "--dry-run"]) == 0
+    assert "not yet: device=cuda" in capsys.readouterr().out
+
+
 def test_damaged_data_is_named_with_both_checksums(capsys, results, tmp_path, monkeypatch):
     monkeypatch.setenv("BNLAB_DATA", str(tmp_path / "data"))
     source = SOURCES["cifar10"]

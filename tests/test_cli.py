@@ -123,6 +123,17 @@ def test_ten_thousand_runs_are_planned_without_torch(no_torch):
     assert "\n10000 runs: 10000 new" in done.stdout
 
 
+def test_of_too_many_runs_the_two_ends_are_shown(capsys, monkeypatch):
+    monkeypatch.setattr("bnlab.commands.dry_run.MOST_ROWS", 29)
+    words = ["run", "ics_vgg", "scale=smoke", "variant=bn", "lr=0.7"]
+    code, out, _ = bnlab(capsys, *words, "seed=range(30)", "--dry-run")
+    assert code == 0 and out.count("  new  ") == 25 and "first 20 and the last 5 of 30 runs" in out
+    seeds = [int(line.split()[-4]) for line in out.splitlines() if "  new  " in line]
+    assert seeds == [*range(20), *range(25, 30)] and "\n30 runs: 30 new" in out
+    whole = bnlab(capsys, *words, "seed=range(29)", "--dry-run")[1]
+    assert whole.count("  new  ") == 29 and "shown are" not in whole
+
+
 @pytest.mark.parametrize(
     ("words", "limit"),
     [(["--help"], 0.6), (["list"], 0.6), (["status"], 0.6), (["run", "ics_vgg", "--dry-run"], 1.0)],

@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bnlab.config import DataConfig, RunConfig
-from bnlab.errors import BadInput
+from bnlab.errors import BadInput, EnvironmentFault
 from bnlab.store import make_folder, write_aside
 
 BUILT_IN_TRAINING_IMAGES = {"digits": 1437, "synthetic": 512}
+
+# Under /dev: NVIDIA's own driver, Windows' subsystem for Linux, Jetson boards, AMD (which torch calls cuda as well).
+GPU_FILES = ("nvidia*", "dxg", "nvhost-gpu", "kfd")
 
 
 def training_images(name: str) -> int:
@@ -47,6 +50,12 @@ def check_data(names: Iterable[str]) -> None:
         only_prepared = missing_files(source, root / source.folder) and cache.stored_copies(root, name)
         if not only_prepared:
             require_intact(source, root / source.folder)
+
+
+def check_devices(devices: Iterable[str]) -> None:
+    """Errors: EnvironmentFault where a run insists on a GPU and the system shows none."""
+    if "cuda" in devices and not any(found for name in GPU_FILES for found in Path("/dev").glob(name)):
+        raise EnvironmentFault("device=cuda: this machine shows no GPU; write device=auto or device=cpu")
 
 
 def check_writable(folder: Path) -> None:

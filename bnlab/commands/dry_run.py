@@ -6,14 +6,16 @@ from collections import Counter
 from pathlib import Path
 
 from bnlab import paths
-from bnlab.commands.checks import check_data
+from bnlab.commands.checks import check_data, check_devices
 from bnlab.commands.tables import minutes_text, overrides_text, table
-from bnlab.errors import IntegrityError
+from bnlab.errors import EnvironmentFault, IntegrityError
 from bnlab.store import FINISHED, Status, read_status
 from bnlab.sweeping.plan import Plan, PlannedRun
 
 # What a run's directory says -> what a sweep would do about it.
 STATES = {"interrupted": "to resume", "preempted": "to resume", "failed": "failed before", "damaged": "failed before"}
+# A longer table helps nobody; of such a plan only the two ends are shown.
+MOST_ROWS, FIRST_ROWS, LAST_ROWS = 10_000, 20, 5
 
 
 def print_plan(plan: Plan, root: Path, rerun: bool, jobs: int) -> None:
@@ -24,7 +26,10 @@ def print_plan(plan: Plan, root: Path, rerun: bool, jobs: int) -> None:
         (run.config.variant, overrides_text(run.overrides), run.config.seed, run.id, state_text(status), directory)
         for run, status, directory in zip(plan.runs, statuses, directories)
     ]
-    print(table(("variant", "overrides", "seed", "id", "state", "directory"), rows, right=("seed",)))
+    shown = rows if len(rows) <= MOST_ROWS else [*rows[:FIRST_ROWS], *rows[-LAST_ROWS:]]
+    print(table(("variant", "overrides", "seed", "id", "state", "directory"), shown, right=("seed",)))
+    if len(shown) < len(rows):
+        print(f"shown are the first {FIRST_ROWS} and the last {LAST_ROWS} of {len(rows)} runs")
     counts = Counter(state_text(status) for status in statuses)
     order = ("new", "done", "running", "to resume", "failed before")
     totals = ", ".join(f"{counts[state]} {state}" for state in order if counts[state])
@@ -32,8 +37,9 @@ def print_plan(plan: Plan, root: Path, rerun: bool, jobs: int) -> None:
     left = minutes_text(minutes) if minutes or not plan_minutes(plan) else "nothing left to do"
     print(f"{len(plan.runs)} runs: {totals}; {left}{' on 2 cores' if minutes else ''}, {jobs} at a time here")
     try:
+        check_devices({run.config.device for run in plan.runs})
         check_data([plan.data])
-    except IntegrityError as error:
+    except (EnvironmentFault, IntegrityError) as error:
         print(f"not yet: {error}")
 
 
