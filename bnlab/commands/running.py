@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bnlab import paths
-from bnlab.commands.checks import check_data, check_sizes, check_writable
+from bnlab.commands.checks import check_data, check_devices, check_sizes, check_writable
 from bnlab.commands.dry_run import print_plan
 from bnlab.commands.words import add_results, split_words
 from bnlab.errors import INTERRUPTED, PREEMPTED, RUNS_FAILED, BadInput, EnvironmentFault, Incomplete
@@ -131,6 +131,7 @@ def _sweep(plans: Sequence[Plan], root: Path, jobs: int, arguments: argparse.Nam
     if not tasks:
         print(f"{names}: all {asked} runs are done; --rerun trains them again")
         return 0
+    check_devices({task.run.config.device for task in tasks})
     check_data(task.run.config.data.name for task in tasks)
     for plan in plans:
         check_writable(paths.runs_dir(_setting_dir(root, plan)))
@@ -150,7 +151,7 @@ def _conclude(sweep: LocalSweep, asked: int, signal_number, arguments, folders: 
     if failed:
         _print_failures(failed)
     if signal_number is not None:
-        _say_how_to_go_on(signal_number.name, len(done), asked, arguments.words_given)
+        _say_how_to_go_on(signal_number.name, len(done), asked, arguments)
         return INTERRUPTED if signal_number.name == "SIGINT" else PREEMPTED
     _raise_common_fault(sweep, failed, done)
     words = f", of them {diverged} diverged, which is a result" if diverged else ""
@@ -178,7 +179,11 @@ def _raise_common_fault(sweep: LocalSweep, failed: Sequence[Outcome], done: Sequ
         raise error
 
 
-def _say_how_to_go_on(name: str, done: int, asked: int, words: Sequence[str]) -> None:
-    again = shlex.join(["bnlab", *(word for word in words if word != "--rerun")])
+def _say_how_to_go_on(name: str, done: int, asked: int, arguments: argparse.Namespace) -> None:
+    """With --rerun the same command starts over: nothing tells the runs that it had not reached from those it made."""
+    again = shlex.join(["bnlab", *arguments.words_given])
     by = "Ctrl-C" if name == "SIGINT" else name
-    print(f"bnlab: stopped by {by}, {done} of {asked} runs done; continue with: {again}", file=sys.stderr, flush=True)
+    how = f"{done} of {asked} runs done; continue with: {again}"
+    if arguments.rerun:
+        how = f"{done} of {asked} runs made again, {asked - done} remain; make all of them again with: {again}"
+    print(f"bnlab: stopped by {by}, {how}", file=sys.stderr, flush=True)
