@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from bnlab import paths, store
 from bnlab.cli import main
 from bnlab.commands.reading import JSON_KEYS
+from bnlab.commands.running import _say_how_to_go_on
 from bnlab.compose import card
 from bnlab.experiment import load
 
@@ -142,3 +144,11 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(tmp_path, isolated):
 
 def _command(words: list[str]) -> str:
     return f"sys.argv = ['bnlab', *{words!r}]\nrunpy.run_module('bnlab', run_name='__main__', alter_sys=True)"
+
+
+@pytest.mark.parametrize(("words", "part"), [([], "1 of 4 runs done; continue with"), (["--rerun"], "3 remain; make all")])
+def test_a_stopped_command_says_how_to_go_on(capsys, words, part):
+    given = ["run", NAME, "lr=0.03", *words]
+    _say_how_to_go_on("SIGINT", 1, 4, argparse.Namespace(words_given=given, rerun=bool(words)))
+    line = capsys.readouterr().err
+    assert part in line and line.endswith(f": bnlab {' '.join(given)}\n")
