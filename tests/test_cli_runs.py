@@ -146,7 +146,9 @@ def _command(words: list[str]) -> str:
     return f"sys.argv = ['bnlab', *{words!r}]\nrunpy.run_module('bnlab', run_name='__main__', alter_sys=True)"
 
 
-@pytest.mark.parametrize(("words", "part"), [([], "1 of 4 runs done; continue with"), (["--rerun"], "3 remain; make all")])
+@pytest.mark.parametrize(
+    ("words", "part"), [([], "1 of 4 runs done; continue with"), (["--rerun"], "3 remain; make all")]
+)
 def test_a_stopped_command_says_how_to_go_on(capsys, words, part):
     given = ["run", NAME, "lr=0.03", *words]
     _say_how_to_go_on("SIGINT", 1, 4, argparse.Namespace(words_given=given, rerun=bool(words)))
