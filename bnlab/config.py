@@ -344,7 +344,7 @@ def _field_types(cls: type) -> dict[str, type]:
 def unknown_key(key: str) -> BadInput:
     """The error for a key that no part of a configuration has."""
     known = list(flatten(RunConfig()))
-    return BadInput(f"{key}: no such key{nearest(key, known)}; keys look like lr, batch_size, model.width, optim.momentum")
+    return BadInput(f"{key}: no such key{nearest(key, known)}; keys look like lr, batch_size or optim.momentum")
 
 
 def _typed(key: str, value: object, wanted: type) -> object:
