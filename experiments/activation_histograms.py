@@ -368,8 +368,8 @@ def histograms_sigmoid(runs: Runs) -> Drawing:
     """Inputs and outputs of the sigmoids at seven steps of one run."""
     panels = {"sigmoid input": (INPUTS, (-8.0, 8.0)), "sigmoid output": (OUTPUTS, (0.0, 1.0))}
     figure, numbers = _ridge_panels(runs, SIGMOID, panels)
-    words = "All hidden layers pooled, training batch, lowest seed; each ridge has its own height. "
-    words += f"Inputs beyond 8 in size are not drawn. {_arms_words(runs, SIGMOID)}"
+    words = "All hidden layers pooled, training batch, one run of each net (lowest seed); each ridge has its "
+    words += f"own height. Inputs beyond 8 in size are not drawn. {_arms_words(runs, SIGMOID)}"
     small_print(figure, words)
     return Drawing(figure, numbers, f"Inputs and outputs of the sigmoids at chosen steps. {words}.")
 
@@ -379,8 +379,8 @@ def histograms_relu(runs: Runs) -> Drawing:
     """Inputs of the ReLUs (zero where negative) and maxima over the batch at seven steps of one run."""
     panels = {"ReLU input": (INPUTS, (-8.0, 8.0)), "largest output in batch": (PEAKS, (0.0, 8.0))}
     figure, numbers = _ridge_panels(runs, RELU, panels)
-    words = "All hidden layers pooled, training batch, lowest seed; each ridge has its own height. Inputs below 0 "
-    words += f"become 0. Values beyond 8 in size are not drawn. {_arms_words(runs, RELU)}"
+    words = "All hidden layers pooled, training batch, one run of each net (lowest seed); each ridge has its "
+    words += f"own height. Inputs below 0 become 0. Values beyond 8 in size are not drawn. {_arms_words(runs, RELU)}"
     small_print(figure, words)
     return Drawing(figure, numbers, f"Inputs of the ReLUs and their maxima over the batch at chosen steps. {words}.")
 

@@ -399,12 +399,13 @@ def draw_ridges(runs: Runs) -> Drawing:
     numbers = panels.ridge_grid(axes, rows, arms)
     for ax in axes[-1]:
         ax.set_xlabel("input of the activation")
-    words = f"One unit of each layer over mini-batch and image positions, seed {seed}; each ridge is scaled to its own "
+    words = f"The first unit of each layer over mini-batch and image positions, seed {seed}; each ridge has "
+    words += "its own height. Panels of a row share their axis; one that reaches beyond 12 is linear within ±1, "
     return finish(
         figure,
         [numbers],
         _primary(runs),
-        words + "peak. Panels of a row share their axis (linear within ±1, else logarithmic, where it reaches 12).",
+        words + "logarithmic outside.",
     )
 
 
@@ -431,6 +432,7 @@ def draw_instability(runs: Runs) -> Drawing:
     handles = [*marks.handles(VARIANTS, line=False), *([marks.handle(SANTURKAR, line=False)] if here else [])]
     legend(figure, handles, 3 if here else 4)
     words = f"Change over {every} steps, averaged over units, median of the run; log10 averaged over seeds. "
+    words += "Dots: seeds. "
     words += "Arrows: published as less." if here else ""
     return finish(figure, [numbers], _primary(runs), f"{_spread(runs)} {words}")
 
@@ -456,7 +458,7 @@ def draw_windows(runs: Runs) -> Drawing:
     axes[0].set(ylabel="training accuracy (%)", ylim=(0, 103))
     handles = [*marks.handles(VARIANTS, line=False), *([marks.handle(SANTURKAR, line=False)] if here else [])]
     legend(figure, handles, 3 if here else 4)
-    words = "Mini-batch accuracy, mean of the window; a diverged run counts as chance."
+    words = "Mini-batch accuracy, mean of the window; a diverged run counts as chance. Dots: seeds."
     words += " The first group decides the claims." if len(cells) > 1 else ""
     words += " Published: the same fractions of 15,000 steps." if here else ""
     return finish(figure, [numbers], runs, f"{_spread(runs, tuple(cells))} {words}")
