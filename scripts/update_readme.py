@@ -16,7 +16,7 @@ from bnlab.commands.reading import best_rows
 from bnlab.commands.words import parse_selection, targets
 
 ROOT = Path(__file__).resolve().parents[1]
-DEMONSTRATION = "smoke"  # settings of this scale are for tests and never shown
+FOR_TESTS, DEMONSTRATION = "smoke", "digits"  # a scale and a data set that README does not show
 
 
 def verdicts(results: Path) -> str:
@@ -24,7 +24,7 @@ def verdicts(results: Path) -> str:
     judged = []
     for target in targets(results, parse_selection([])):
         stored = paths.claims_json(target.directory)
-        if stored.is_file() and target.scale != DEMONSTRATION and target.data != "digits":
+        if stored.is_file() and target.scale != FOR_TESTS and target.data != DEMONSTRATION:
             judged += [(target, row) for row in json.loads(stored.read_text())]
     header = "| claim | the article says | verdict | effect, 95 % interval | n | published | data, scale |"
     return "\n".join([header, f"|{'---|' * 7}", *(_line(row) for row in best_rows(judged))])

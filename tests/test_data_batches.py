@@ -92,21 +92,6 @@ def test_a_state_survives_a_checkpoint(tmp_path) -> None:
     assert labels_of(resumed, 5) == expected
 
 
-@pytest.mark.parametrize("taken", [0, 2, 4, 7])
-def test_peeking_does_not_advance(taken: int) -> None:
-    batches, twin = (stream(numbered(16, (1, 3, 3)), 4, crop=1, flip=True) for _ in range(2))
-    for _ in range(taken):
-        batches.next(), twin.next()
-    peeked = batches.peek()
-    for _ in range(6):
-        x, y = batches.next()
-        twin_x, twin_y = twin.next()
-        assert torch.equal(x, twin_x) and torch.equal(y, twin_y)
-        if peeked is not None:
-            assert torch.equal(peeked[0], x) and torch.equal(peeked[1], y)
-            peeked = None
-
-
 def slow_augment(images: np.ndarray, crop: int, flips: list[int], down: list[int], right: list[int]) -> np.ndarray:
     """uint8 (N, H, W, C), one image at a time."""
     height, width = images.shape[1:3]

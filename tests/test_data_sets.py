@@ -17,7 +17,7 @@ from bnlab.data.digits import stratified
 from bnlab.data.image_set import ImageSet
 from bnlab.data.library import list_datasets
 from bnlab.data.pixels import Pixels, channel_moments, standardized
-from bnlab.data.subset import describe_training_images, fixed_shuffle
+from bnlab.data.subset import fixed_shuffle
 from bnlab.errors import BadInput
 
 REAL_ROOT = os.environ.get("BNLAB_DATA")
@@ -188,13 +188,6 @@ def test_asking_for_more_images_than_there_are(subset: int, validation: int) -> 
     with pytest.raises(BadInput, match="digits has only 1437 training images") as caught:
         data.load(DataConfig("digits", train_subset=subset, validation=validation))
     assert len(str(caught.value)) <= 240
-
-
-def test_captions_name_the_training_images() -> None:
-    described = describe_training_images
-    assert described(DataConfig(train_subset=5000)) == "the fixed subset of 5,000 training images"
-    assert described(DataConfig(validation=1000)) == "all training images but 1,000 held out"
-    assert described(DataConfig()) == "all training images"
 
 
 def test_the_library_of_data_sets_needs_no_torch(no_torch) -> None:

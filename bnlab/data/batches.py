@@ -54,13 +54,6 @@ class Batches:
         rows = augment(rows, self._set.shape, self._crop, self._flip, self._augment_generator)
         return self._set.to_float(rows, self._channels_last), self._set.labels.index_select(0, chosen)
 
-    def peek(self) -> tuple[Tensor, Tensor]:
-        """The batch that `next` would give, without advancing the stream."""
-        state = self.state()
-        batch = self.next()
-        self.load_state(state)
-        return batch
-
     def state(self) -> dict:
         """What `load_state` needs: the position, and the generators' states (uint8 tensors)."""
         augment_state = self._augment_generator.get_state() if self._augment_generator is not None else None

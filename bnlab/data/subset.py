@@ -35,12 +35,3 @@ def split(count: int, config: DataConfig) -> tuple[np.ndarray | None, np.ndarray
         return None, None
     order = fixed_shuffle(count)
     return order[: subset or count - held_out], order[count - held_out :] if held_out else None
-
-
-def describe_training_images(config: DataConfig) -> str:
-    """The training images in words, for captions: `the fixed subset of 5,000 training images`."""
-    if config.train_subset:
-        return f"the fixed subset of {config.train_subset:,} training images"
-    if config.validation:
-        return f"all training images but {config.validation:,} held out"
-    return "all training images"
