@@ -216,9 +216,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("workloads", nargs="*", help=f"of {', '.join(WORKLOADS)}; all without a name")
     parser.add_argument("--turns", type=int, default=10, help="how often the contenders take turns")
     parser.add_argument("--threads", type=int, default=1, help="threads of every contender")
-    parser.add_argument(
-        "--clock", choices=CLOCKS, default="wall", help="cpu: of this process only, for a busy machine"
-    )
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: of this process only, for a busy machine")
     parser.add_argument("--augment", action="store_true", help="random crops and flips of CIFAR-10, in both loops")
     parser.add_argument("--no-usual", action="store_true", help="leave the usual loop out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")

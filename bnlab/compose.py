@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bnlab.assets import configs_dir
-from bnlab.config import SCALES, RunConfig, flatten, from_dict, nearest, unknown_key
+from bnlab.config import SCALES, LauncherConfig, RunConfig, flatten, from_dict, nearest, unknown_key
 from bnlab.errors import BadInput
 
 GROUPS = ("data", "scale", "model", "optim", "variant")
@@ -179,6 +179,30 @@ def build(choices: dict[str, object], values: dict[str, object]) -> RunConfig:
             place = place.setdefault(parent, {})
         place[leaf] = value
     return from_dict(nested)
+
+
+def split_launcher(words: list[str]) -> tuple[LauncherConfig, list[str]]:
+    """The `launcher=` and `launcher.key=` words as a configuration, and the words that are left, about the runs.
+
+    Errors: BadInput.
+    """
+    chosen = [word for word in words if word.split("=")[0].split(".")[0] == "launcher"]
+    values: dict[str, object] = {}
+    for axis in parse_axes(chosen):
+        if len(axis.values) > 1:
+            raise BadInput(f"{axis.key}: one command uses one launcher; give it one value")
+        values[axis.key] = axis.values[0]
+    name = str(values.pop("launcher", "local"))
+    if name not in options("launcher"):
+        known = ", ".join(options("launcher"))
+        raise BadInput(f"launcher={name}: no such choice{nearest(name, options('launcher'))}; there are {known}")
+    if "launcher.name" in values:
+        raise BadInput(f"launcher.name={values['launcher.name']}: write launcher={values['launcher.name']}")
+    import yaml
+
+    content = yaml.safe_load((configs_dir() / "launcher" / f"{name}.yaml").read_text())
+    content |= {key.removeprefix("launcher."): value for key, value in values.items()}
+    return from_dict(content, LauncherConfig, "launcher."), [word for word in words if word not in chosen]
 
 
 def _sorted(choices: dict[str, object]) -> tuple[tuple[str, str], ...]:

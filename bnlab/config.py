@@ -27,6 +27,7 @@ ACTIVATIONS = ("relu", "sigmoid", "tanh")
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "exponential")
 TRACKERS = ("none", "wandb")
+LAUNCHERS = ("local", "ray", "slurm")
 POSITIONS = ("before", "after")
 PIXELS = ("unit", "goerner", "standardized", "binary")
 
@@ -262,6 +263,29 @@ class RunConfig:
             _fail("batch_size", 1, "batch normalisation of dense units has no variance over one image; use 2 or more")
 
 
+@dataclass(frozen=True)
+class LauncherConfig:
+    """Where the processes of a sweep run; no part of any run. What a launcher has no use for stays at its default."""
+
+    name: str = "local"
+    address: str = ""  # ray: of a running cluster, or auto; empty starts one on this machine
+    cpus: float = 0.0  # ray and slurm: cores that one run takes of its node; 0 takes as many as its threads
+    gpus: float = 0.0  # ray and slurm: GPUs that one run takes; 0 takes one where device=cuda
+    memory_gb: float = 0.0  # ray and slurm: memory that one run takes; 0 leaves it to the scheduler
+    partition: str = ""  # slurm: of the cluster; empty takes its default
+    account: str = ""  # slurm: who pays
+    minutes: int = 60  # slurm: longest time of one run, after which it is sent SIGTERM and goes on as a new job
+    engine: str = "slurm"  # slurm: the scheduler, or local: submitit's stand-in on this machine
+
+    def __post_init__(self) -> None:
+        _one_of("launcher", self.name, LAUNCHERS)
+        _number("launcher.cpus", self.cpus, 0)
+        _number("launcher.gpus", self.gpus, 0)
+        _number("launcher.memory_gb", self.memory_gb, 0)
+        _number("launcher.minutes", self.minutes, 1)
+        _one_of("launcher.engine", self.engine, ("slurm", "local"))
+
+
 IMAGE_SIZES = {"digits": 8, "mnist": 28, "fashion_mnist": 28, "cifar10": 32, "synthetic": 8}
 CONV_BLOCKS = {"convnet": 4, "vgg_a": 8, "vgg_d": 13}
 
@@ -343,7 +367,7 @@ def _field_types(cls: type) -> dict[str, type]:
 
 def unknown_key(key: str) -> BadInput:
     """The error for a key that no part of a configuration has."""
-    known = list(flatten(RunConfig()))
+    known = [*flatten(RunConfig()), *(f"launcher.{f.name}" for f in dataclasses.fields(LauncherConfig))]
     return BadInput(f"{key}: no such key{nearest(key, known)}; keys look like lr, batch_size or optim.momentum")
 
 

@@ -316,7 +316,7 @@ def bands_relu(runs: Runs) -> Drawing:
         if rate == "slow":
             ax.set_ylabel("largest output over the batch")
     words = "Bands: seven equal shares of the neurons' maxima over the training batch, boundaries averaged over seeds; "
-    words += "square-root axis, which the highest band may leave. Dashed: the published \"around 2.5\". "
+    words += 'square-root axis, which the highest band may leave. Dashed: the published "around 2.5". '
     words += _arms_words(runs, RELU)
     small_print(figure, words)
     return Drawing(figure, numbers, f"Maxima of ReLU neurons over training without and with BN. {words}.")

@@ -151,9 +151,7 @@ def test_a_library_stays_where_it_belongs(library: str) -> None:
 
 
 def test_wandb_is_imported_only_when_a_sink_is_opened() -> None:
-    wrong = [
-        str(f) for f in ALL if f.target.split(".")[0] == "wandb" and not f.deferred and not f.typing_only
-    ]
+    wrong = [str(f) for f in ALL if f.target.split(".")[0] == "wandb" and not f.deferred and not f.typing_only]
     assert not wrong, "\n".join(wrong)
 
 

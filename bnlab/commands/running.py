@@ -6,18 +6,22 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bnlab import paths
 from bnlab.commands.checks import check_data, check_devices, check_sizes, check_writable
 from bnlab.commands.dry_run import print_plan
 from bnlab.commands.words import add_results, split_words
+from bnlab.compose import split_launcher
+from bnlab.config import LauncherConfig, RunConfig
 from bnlab.errors import INTERRUPTED, PREEMPTED, RUNS_FAILED, BadInput, EnvironmentFault, Incomplete
 from bnlab.store import finished
-from bnlab.sweeping.local import LocalSweep, choose_jobs, listening
+from bnlab.sweeping.local import choose_jobs, listening
 from bnlab.sweeping.plan import DEFAULT_DATA, DEFAULT_SCALE, Plan, make_plan
 from bnlab.sweeping.progress import failure_line, watch
-from bnlab.sweeping.tasks import Outcome, Task
+from bnlab.sweeping.sweep import Sweep, make_sweep
+from bnlab.sweeping.tasks import USUAL, Outcome, Patience, Task
 
 RUN_EXAMPLES = """examples:
   bnlab run ics_vgg                                    the plan for the digits, on this machine's cores
@@ -54,17 +58,31 @@ def configure_reproduce(parser: argparse.ArgumentParser) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: as many as the cores take)")
     parser.add_argument("--rerun", action="store_true", help="train finished runs again")
+    again = f"how often a run that failed is tried again (default: {USUAL.retries})"
+    parser.add_argument("--retries", type=int, default=USUAL.retries, metavar="N", help=again)
+    hangs = f"a run without progress for so long is ended (default: {USUAL.hang_minutes:g})"
+    parser.add_argument("--hang-minutes", type=float, default=USUAL.hang_minutes, metavar="M", help=hangs)
     add_results(parser)
 
 
+@dataclass(frozen=True)
+class Launch:
+    """How a sweep is run; `jobs` is 0 where the scheduler decides how many runs are at work at a time."""
+
+    launcher: LauncherConfig
+    jobs: int
+    patience: Patience
+
+
 def run(arguments: argparse.Namespace) -> int:
-    plan = make_plan(arguments.experiment, arguments.words)
-    jobs = _check([plan], arguments.jobs)
+    launcher, words = split_launcher(arguments.words)
+    plan = make_plan(arguments.experiment, words)
+    launch = _check([plan], launcher, arguments)
     root = paths.results_root(arguments.results)
     if arguments.dry_run:
-        print_plan(plan, root, arguments.rerun, jobs)
+        print_plan(plan, root, arguments.rerun, launch.jobs)
         return 0
-    return _sweep([plan], root, jobs, arguments)
+    return _sweep([plan], root, launch, arguments)
 
 
 def reproduce(arguments: argparse.Namespace) -> int:
@@ -72,10 +90,11 @@ def reproduce(arguments: argparse.Namespace) -> int:
     from bnlab.commands.reading import draw_figures, judge_claims
     from bnlab.commands.words import Target
 
-    plans = _plans(arguments.words)
-    jobs = _check(plans, arguments.jobs)
+    launcher, words = split_launcher(arguments.words)
+    plans = _plans(words)
+    launch = _check(plans, launcher, arguments)
     root = paths.results_root(arguments.results)
-    code = _sweep(plans, root, jobs, arguments)
+    code = _sweep(plans, root, launch, arguments)
     if code in (INTERRUPTED, PREEMPTED):
         return code
     targets = [Target(plan.experiment, plan.data, plan.scale, _setting_dir(root, plan)) for plan in plans]
@@ -105,13 +124,24 @@ def _plans(words: Sequence[str]) -> list[Plan]:
     return [make_plan(name, pairs) for name in planned or experiment_names()[:1]]
 
 
-def _check(plans: Sequence[Plan], asked: int | None) -> int:
-    """How many runs at a time, after everything that can be told from the words alone. Errors: BadInput."""
+def _check(plans: Sequence[Plan], launcher: LauncherConfig, arguments: argparse.Namespace) -> Launch:
+    """How to run the plans, after everything that can be told from the words alone. Errors: BadInput."""
     configs = [planned.config for plan in plans for planned in plan.runs]
-    on_gpu = any(config.device != "cpu" for config in configs) and any(Path("/dev").glob("nvidia[0-9]*"))
-    jobs = choose_jobs(asked, max(config.threads for config in configs), on_gpu)
+    patience = Patience(arguments.retries, arguments.hang_minutes)
+    jobs = _local_jobs(configs, arguments.jobs) if launcher.name == "local" else _remote_jobs(arguments.jobs)
     check_sizes(configs)
-    return jobs
+    return Launch(launcher, jobs, patience)
+
+
+def _local_jobs(configs: Sequence[RunConfig], asked: int | None) -> int:
+    on_gpu = any(config.device != "cpu" for config in configs) and any(Path("/dev").glob("nvidia[0-9]*"))
+    return choose_jobs(asked, max(config.threads for config in configs), on_gpu)
+
+
+def _remote_jobs(asked: int | None) -> int:
+    if asked is not None and asked < 1:
+        raise BadInput(f"--jobs {asked}: at least 1 run at a time")
+    return asked or 0
 
 
 def _setting_dir(root: Path, plan: Plan) -> Path:
@@ -124,26 +154,32 @@ def _tasks(plan: Plan, root: Path, rerun: bool) -> list[Task]:
     return [task for task in tasks if rerun or not finished(task.directory)]
 
 
-def _sweep(plans: Sequence[Plan], root: Path, jobs: int, arguments: argparse.Namespace) -> int:
+def _sweep(plans: Sequence[Plan], root: Path, launch: Launch, arguments: argparse.Namespace) -> int:
     asked = sum(len(plan.runs) for plan in plans)
     tasks = [task for plan in plans for task in _tasks(plan, root, arguments.rerun)]
     names = ", ".join(f"{plan.experiment} {plan.data}-{plan.scale}" for plan in plans)
     if not tasks:
         print(f"{names}: all {asked} runs are done; --rerun trains them again")
         return 0
-    check_devices({task.run.config.device for task in tasks})
+    if launch.launcher.name == "local":
+        check_devices({task.run.config.device for task in tasks})
     check_data(task.run.config.data.name for task in tasks)
     for plan in plans:
         check_writable(paths.runs_dir(_setting_dir(root, plan)))
     before = f", {asked - len(tasks)} were done before" if asked > len(tasks) else ""
-    print(f"{names}: {len(tasks)} of {asked} runs to do{before}; {jobs} at a time", flush=True)
-    with listening() as stop, watch(tasks, jobs) as progress:
-        sweep = LocalSweep(tasks, jobs, progress, stop)
+    print(f"{names}: {len(tasks)} of {asked} runs to do{before}; {_pace(launch)}", flush=True)
+    with listening() as stop, watch(tasks, launch.jobs) as progress:
+        sweep = make_sweep(launch.launcher, tasks, launch.jobs, progress, stop, launch.patience)
         sweep.run()
     return _conclude(sweep, len(tasks), stop.signal, arguments, [_setting_dir(root, plan) for plan in plans])
 
 
-def _conclude(sweep: LocalSweep, asked: int, signal_number, arguments, folders: Sequence[Path]) -> int:
+def _pace(launch: Launch) -> str:
+    at_once = f"{launch.jobs} at a time" if launch.jobs else "as many at a time as fit"
+    return at_once if launch.launcher.name == "local" else f"{at_once}, on {launch.launcher.name}"
+
+
+def _conclude(sweep: Sweep, asked: int, signal_number, arguments, folders: Sequence[Path]) -> int:
     """Say how the sweep ended, every failure by name, and choose the exit code."""
     done = [outcome for outcome in sweep.outcomes if outcome.finished]
     failed = [outcome for outcome in sweep.outcomes if outcome.state == "failed"]
@@ -168,7 +204,7 @@ def _print_failures(failed: Sequence[Outcome]) -> None:
             print(f"         its log: {log}", file=sys.stderr)
 
 
-def _raise_common_fault(sweep: LocalSweep, failed: Sequence[Outcome], done: Sequence[Outcome]) -> None:
+def _raise_common_fault(sweep: Sweep, failed: Sequence[Outcome], done: Sequence[Outcome]) -> None:
     """A machine that is out of disk, or a mistake that every run met, is not a matter of single runs."""
     if sweep.fault is not None:
         raise EnvironmentFault(sweep.fault.error)

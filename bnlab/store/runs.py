@@ -148,9 +148,7 @@ def read_packed(pack: Path) -> tuple[pa.Table, pa.Table]:
             expected = json.loads(paths.pack_index(pack).read_text())["sha256"][path.name]
             found = hashlib.sha256(content).hexdigest()
             if found != expected:
-                raise IntegrityError(
-                    f"{path}: expected sha256 {expected[:16]}..., found {found[:16]}...; {FROM_GIT}"
-                )
+                raise IntegrityError(f"{path}: expected sha256 {expected[:16]}..., found {found[:16]}...; {FROM_GIT}")
             tables.append(pq.read_table(pa.BufferReader(content)))
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             raise _unreadable(path, error, FROM_GIT) from error

@@ -10,29 +10,19 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
+from bnlab.config import LauncherConfig
 from bnlab.errors import BadInput, EnvironmentFault
 from bnlab.store import FINISHED, is_owned, read_status
 from bnlab.sweeping.client import ForkServer
-from bnlab.sweeping.tasks import Outcome, Task
+from bnlab.sweeping.sweep import Watcher
+from bnlab.sweeping.tasks import USUAL, Outcome, Patience, Task
 
 SECONDS_PER_LOOK = 0.2
 # How long children may take to save: a person at the terminal waits less than a cluster.
 GRACE = {signal.SIGINT: 1.2, signal.SIGTERM: 120.0}
 SECONDS_BETWEEN_ASKING = 1.0
 SERVERS_IN_A_ROW = 3
-
-
-class Watcher(Protocol):
-    """Who is told how a sweep goes."""
-
-    def started(self, task: Task) -> None: ...
-
-    def ended(self, outcome: Outcome) -> None: ...
-
-    def look(self, running: list[Task], elsewhere: int) -> None:
-        """Called several times a second; `elsewhere` counts runs that another process is at."""
 
 
 class Stop:
@@ -93,13 +83,21 @@ def _fitting(available: int, threads: int) -> str:
 class LocalSweep:
     """Takes tasks through their processes; tasks that another live process owns are left to it and looked at again."""
 
-    def __init__(self, tasks: list[Task], jobs: int, watcher: Watcher, stop: Stop) -> None:
+    def __init__(
+        self,
+        tasks: list[Task],
+        jobs: int,
+        watcher: Watcher,
+        stop: Stop,
+        patience: Patience = USUAL,
+        launcher: LauncherConfig | None = None,
+    ) -> None:
         self._waiting = deque(enumerate(tasks))
         self._running: dict[int, Task] = {}
         self._reports: dict[int, dict] = {}
         self._elsewhere: list[tuple[int, Task]] = []
         self._asked_at = 0.0
-        self._jobs, self._watcher, self._stop = jobs, watcher, stop
+        self._jobs, self._watcher, self._stop, self._patience = jobs, watcher, stop, patience
         self._deadline: float | None = None
         self._server: ForkServer | None = None
         self._deaths = 0

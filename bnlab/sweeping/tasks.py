@@ -5,8 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bnlab.errors import BadInput
 from bnlab.store import FINISHED
 from bnlab.sweeping.plan import PlannedRun
+
+
+@dataclass(frozen=True)
+class Patience:
+    """What a sweep puts up with: how often it tries a run that failed again, and how long it waits for progress.
+
+    A run whose input is bad, whose data are damaged or whose disk refuses is never tried again.
+    """
+
+    retries: int = 1
+    hang_minutes: float = 15.0
+
+    def __post_init__(self) -> None:
+        if self.retries < 0:
+            raise BadInput(f"--retries {self.retries}: at least 0")
+        if not self.hang_minutes > 0:
+            raise BadInput(f"--hang-minutes {self.hang_minutes}: must be above 0")
+
+
+USUAL = Patience()
 
 
 @dataclass(frozen=True)
