@@ -20,7 +20,7 @@ from bnlab.sweeping.estimate import Estimate, spell
 from bnlab.sweeping.local import LocalSweep, Stop, choose_jobs, listening
 from bnlab.sweeping.plan import make_plan
 from bnlab.sweeping.progress import Lines, failure_line
-from bnlab.sweeping.tasks import Outcome, Task
+from bnlab.sweeping.tasks import Outcome, Patience, Task
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SMALL = ["scale=smoke", "model=mlp", "model.activation=sigmoid", "probe.names=[curves]"]
@@ -106,7 +106,7 @@ def test_what_dies_costs_only_itself(tmp_path, capsys):
     blocked.parent.mkdir(parents=True)
     blocked.write_text('{"config": {"lr": 7.0}}')  # another configuration under its address
     killing = Killing([*long, *short])
-    sweep = LocalSweep([*long, *short], 1, killing, Stop())
+    sweep = LocalSweep([*long, *short], 1, killing, Stop(), Patience(retries=0))
     outcomes = {outcome.task.directory: outcome for outcome in sweep.run()}
     assert killing.killed == ["run", "server"]
     victim, survivor = outcomes[long[0].directory], outcomes[long[1].directory]

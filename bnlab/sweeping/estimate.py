@@ -52,10 +52,14 @@ class Estimate:
         self._spend(self._spent, attempt, seconds)
         return seconds
 
-    def forget(self, task: Task) -> None:
-        """A run that failed tells nothing of the cost of the others."""
-        self._left.pop(task.directory, None)
+    def give_up(self, task: Task) -> None:
+        """An attempt that failed tells nothing of the cost of the others; the run itself is still to be made."""
         self._attempts.pop(task.directory, None)
+
+    def forget(self, task: Task) -> None:
+        """A run that failed for good is not waited for."""
+        self._left.pop(task.directory, None)
+        self.give_up(task)
 
     def look(self, running: Sequence[Task]) -> None:
         for task in running:

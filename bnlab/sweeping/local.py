@@ -15,6 +15,7 @@ from bnlab.config import LauncherConfig
 from bnlab.errors import BadInput, EnvironmentFault
 from bnlab.store import FINISHED, is_owned, read_status
 from bnlab.sweeping.client import ForkServer
+from bnlab.sweeping.retries import Retries
 from bnlab.sweeping.sweep import Watcher
 from bnlab.sweeping.tasks import USUAL, Outcome, Patience, Task
 
@@ -97,7 +98,8 @@ class LocalSweep:
         self._reports: dict[int, dict] = {}
         self._elsewhere: list[tuple[int, Task]] = []
         self._asked_at = 0.0
-        self._jobs, self._watcher, self._stop, self._patience = jobs, watcher, stop, patience
+        self._jobs, self._watcher, self._stop = jobs, watcher, stop
+        self._retries = Retries(patience)
         self._deadline: float | None = None
         self._server: ForkServer | None = None
         self._deaths = 0
@@ -184,13 +186,22 @@ class LocalSweep:
     def _close(self, number: int, task: Task, said: dict | None, code: int) -> None:
         self._deaths = 0
         if said is None:
-            self._end(self._silent(task, code))
+            self._conclude(number, self._silent(task, code))
         elif said["state"] == "busy":
             self._elsewhere.append((number, dataclasses.replace(task, rerun=False)))
         elif said["state"] not in (*FINISHED, "failed") and not self._stop.signal:
             self._waiting.appendleft((number, dataclasses.replace(task, rerun=False)))  # only this run was told to stop
         else:
-            self._end(Outcome(task, said["state"], said["error"], said["code"]))
+            self._conclude(number, Outcome(task, said["state"], said["error"], said["code"]))
+
+    def _conclude(self, number: int, outcome: Outcome) -> None:
+        ending = self._stop.signal or self.fault
+        retry = None if ending else self._retries.grant(outcome)
+        if retry is None:
+            self._end(outcome)
+        else:
+            self._watcher.retried(outcome, retry)
+            self._waiting.append((number, retry.task))
 
     def _silent(self, task: Task, code: int) -> Outcome:
         """The outcome of a process that ended without a word."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from bnlab.sweeping.estimate import Estimate, spell
+from bnlab.sweeping.retries import Retry
 from bnlab.sweeping.tasks import Outcome, Task
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -33,6 +34,10 @@ class Lines:
         self.estimate.begin(task)
         self.running += 1
         self.say_start(task)
+
+    def retried(self, outcome: Outcome, retry: Retry) -> None:
+        self.estimate.give_up(outcome.task)
+        self.say(failure_line(outcome, f"; {retry}"))
 
     def ended(self, outcome: Outcome) -> None:
         if not outcome.finished:
@@ -120,8 +125,8 @@ def watch(tasks: Sequence[Task], jobs: int) -> Lines:
     return (Bar if sys.stderr.isatty() else Lines)(tasks, jobs)
 
 
-def failure_line(outcome: Outcome) -> str:
-    return fit_line(f"FAILED   {outcome.task.label}: {outcome.error}")
+def failure_line(outcome: Outcome, follows: str = "") -> str:
+    return fit_line(f"FAILED   {outcome.task.label}: {outcome.error}{follows}")
 
 
 def fit_line(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from bnlab.config import LauncherConfig
+from bnlab.sweeping.retries import Retry
 from bnlab.sweeping.tasks import Outcome, Patience, Task
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ class Watcher(Protocol):
     """Who is told how a sweep goes."""
 
     def started(self, task: Task) -> None: ...
+
+    def retried(self, outcome: Outcome, retry: Retry) -> None:
+        """A try failed and another one follows; `ended` hears only of the last."""
 
     def ended(self, outcome: Outcome) -> None: ...
 
