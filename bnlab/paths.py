@@ -39,6 +39,10 @@ def claims_markdown(setting: Path) -> Path:
     return setting / "claims.md"
 
 
+def run_lock(run: Path) -> Path:
+    return run / ".lock"
+
+
 def config_json(run: Path) -> Path:
     return run / "config.json"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bnlab import paths
-from bnlab.store.files import write_json
+from bnlab.store.files import disk_fault, write_json
 
 FINISHED = ("done", "diverged")
 
@@ -76,23 +76,40 @@ def finished(run: Path) -> bool:
 def owning(run: Path) -> Iterator[bool]:
     """Hold the run directory for this process; yields False when another live process holds it.
 
-    The lock is the kernel's, on the directory itself: it ends with its holder, however that dies.
+    The lock is the kernel's, on an empty file that stays: it ends with its holder, however that dies. It is not on the
+    directory itself, because NFS brings only locks on files to its server, and an exclusive one only where the file is
+    open for writing. So it holds between the machines that share a folder, unless it was mounted without locks
+    (`nolock`, Lustre's `noflock`). Errors: EnvironmentFault.
     """
-    handle = os.open(run, os.O_RDONLY)
+    path = paths.run_lock(run)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise disk_fault(error, path) from error
+    try:
+        yield _lock(handle, fcntl.LOCK_EX)
     finally:
         os.close(handle)
 
 
 def is_owned(run: Path) -> bool:
-    with owning(run) as free:
-        return not free
+    """Whether a live process holds the run directory; asks with a shared lock, which needs no right to write."""
+    try:
+        handle = os.open(paths.run_lock(run), os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _lock(handle, fcntl.LOCK_SH)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def all_runs(root: Path, experiment: str | None = None) -> list[StoredRun]:

@@ -143,7 +143,7 @@ class LocalSweep:
         if not self._elsewhere or time.monotonic() - self._asked_at < SECONDS_BETWEEN_ASKING:
             return
         self._asked_at = time.monotonic()
-        owned = [(number, task) for number, task in self._elsewhere if _is_owned(task.directory)]
+        owned = [(number, task) for number, task in self._elsewhere if is_owned(task.directory)]
         for number, task in self._elsewhere:
             if (number, task) in owned:
                 continue
@@ -227,10 +227,3 @@ class LocalSweep:
 
     def _overdue(self) -> bool:
         return self._deadline is not None and (self._stop.count > 1 or time.monotonic() > self._deadline)
-
-
-def _is_owned(directory: Path) -> bool:
-    try:
-        return is_owned(directory)
-    except FileNotFoundError:
-        return False
