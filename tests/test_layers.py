@@ -24,6 +24,7 @@ LAYERS = (
     ("measures", "claim_report", "plots", "training"),
     ("comparisons",),
     ("experiment", "running", "sweeping.plan"),
+    ("sweeping.remote",),
     ("experiments", "sweeping.forkserver", "sweeping"),
     ("commands",),
     ("cli",),
@@ -45,6 +46,7 @@ LIBRARIES = {
     "hydra": ("compose",),
     "omegaconf": ("compose",),
     "wandb": ("trackers.wandb_tracker",),
+    "submitit": ("sweeping.scheduler", "sweeping.slurm", "sweeping.slurm_job"),
 }
 
 # Loaded by nothing that `bnlab --help`, `list` and `status` touch.

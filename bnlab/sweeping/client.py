@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 
-from bnlab.config import to_dict
 from bnlab.errors import EnvironmentFault
 from bnlab.sweeping.tasks import Task
 
@@ -40,14 +39,7 @@ class ForkServer:
         self._selector.register(self._process.stdout, selectors.EVENT_READ)
 
     def begin(self, number: int, task: Task) -> None:
-        request = {
-            "number": number,
-            "config": to_dict(task.run.config),
-            "directory": os.path.abspath(task.directory),
-            "overrides": task.run.overrides,
-            "rerun": task.rerun,
-        }
-        self._send(request)
+        self._send({"number": number, **task.request()})
 
     def signal_all(self, number: signal.Signals) -> None:
         """Send a signal to every child."""

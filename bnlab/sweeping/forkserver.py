@@ -21,11 +21,10 @@ import traceback
 from pathlib import Path
 
 from bnlab import paths
+from bnlab.sweeping.remote import one_line, perform
 
 # A client that vanished leaves its children so long to save their state.
 SECONDS_TO_SAVE = 60.0
-# A report must be written in one piece, because children and server share the pipe.
-LONGEST_ERROR = 1000
 # Imported by every run on its way, in two seconds: the optimisers' compiler support and the columns of the store.
 LATE_IMPORTS = ("torch._dynamo", "pandas", "pyarrow.parquet", "numpy.random")
 
@@ -45,7 +44,7 @@ def serve() -> None:
         _import_early()
     except BaseException as error:
         traceback.print_exc()
-        _report(reports, {"fault": _one_line(error)})
+        _report(reports, {"fault": one_line(error)})
         return
     gc.freeze()
     _report(reports, {"ready": os.getpid()})
@@ -127,7 +126,7 @@ def _become_child(request: dict, reports: int) -> None:
         _save_when_server_dies()
         log = paths.run_log(Path(request["directory"]))
         _redirect(log)
-        outcome = _perform(request)
+        outcome = perform(request)
         _report(reports, {"number": request["number"], **outcome})
         code = outcome["code"]
         sys.stdout.flush()
@@ -160,31 +159,6 @@ def _redirect(log: Path) -> None:
         os.dup2(handle, 1)
         os.dup2(handle, 2)
         faulthandler.enable(handle)
-
-
-def _perform(request: dict) -> dict:
-    from bnlab.config import from_dict
-    from bnlab.errors import BnlabError
-    from bnlab.running import run_one
-
-    directory = Path(request["directory"])
-    try:
-        state = run_one(from_dict(request["config"]), directory, request["overrides"], rerun=request["rerun"])
-    except BnlabError as error:
-        return {"state": "failed", "error": _one_line(error), "code": error.code}
-    except MemoryError:
-        return {"state": "failed", "error": "memory ran out", "code": 1}
-    except BaseException as error:
-        return {"state": "failed", "error": _one_line(error), "code": 1}
-    return {"state": state, "error": "", "code": 0}
-
-
-def _one_line(error: BaseException) -> str:
-    from bnlab.errors import BnlabError
-
-    text = " ".join(str(error).split())
-    known = isinstance(error, BnlabError)
-    return (text if known else f"{type(error).__name__}: {text}")[:LONGEST_ERROR]
 
 
 def _report(reports: int, message: dict) -> None:

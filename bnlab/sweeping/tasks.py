@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from bnlab.config import to_dict
 from bnlab.errors import BadInput
 from bnlab.store import FINISHED
 from bnlab.sweeping.plan import PlannedRun
@@ -44,6 +46,15 @@ class Task:
         overrides = " ".join(f"{key}={value}" for key, value in self.run.overrides.items())
         config = self.run.config
         return " ".join(word for word in (config.experiment, config.variant, overrides, f"seed={config.seed}") if word)
+
+    def request(self) -> dict:
+        """The run as plain data, for `bnlab.sweeping.remote.perform` in another process or on another machine."""
+        return {
+            "config": to_dict(self.run.config),
+            "directory": os.path.abspath(self.directory),
+            "overrides": self.run.overrides,
+            "rerun": self.rerun,
+        }
 
 
 @dataclass(frozen=True)
