@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import platform
@@ -27,6 +28,7 @@ from bnlab.store import (
     owning,
     read_status,
     recorded_before,
+    remove,
     write_status,
 )
 from bnlab.trackers import Handle
@@ -90,7 +92,8 @@ def _close(run: TrainingState, writer: RunWriter, report: Report, outcome: Outco
         return SIGNAL_STATES[report.signal]
     writer.finish()
     report.write(outcome.state, diverged_at=outcome.diverged_at, weights_sha256=run.weights_sha256())
-    checkpoint.remove(report.directory)
+    with contextlib.suppress(EnvironmentFault):  # what stays of them costs room, and no result
+        checkpoint.remove(report.directory)
     return outcome.state
 
 
@@ -168,26 +171,30 @@ def _resume(run: TrainingState, directory: Path, environment: dict) -> list[str]
         return notes
     run.load_state_dict(state)
     notes.append(f"resumed at step {run.step}")
-    for key in ("torch", "device", "threads", "commit"):
+    for key in ("torch", "machine", "device", "threads", "commit"):
         if before and before.environment.get(key) != environment[key]:
             notes.append(f"{key} was {before.environment.get(key)}, is now {environment[key]}: bits may differ")
     return [*(before.notes if before else ()), *notes]
 
 
 def _forget(directory: Path) -> None:
+    """Checkpoints and status go first: whatever stays when this is cut short must not pass for a finished run."""
     checkpoint.remove(directory)
+    for path in (paths.status_json, paths.metrics_jsonl, paths.metrics_parquet, paths.distributions_parquet):
+        remove(path(directory))
     forget_tracker(directory)
-    for path in (paths.metrics_jsonl, paths.metrics_parquet, paths.distributions_parquet, paths.status_json):
-        path(directory).unlink(missing_ok=True)
 
 
 def _mark_failed(config: RunConfig, directory: Path, attempts: int, error: Exception) -> None:
+    """As far as the disk still takes it, so that the error itself reaches the caller; a finished run stays one."""
     line = str(error) if isinstance(error, BnlabError) else f"{type(error).__name__}: {error}".splitlines()[0]
-    before = read_status(directory)
-    step, seconds = (before.step, before.seconds) if before else (0, 0.0)
-    status = Status("failed", step, config.steps, seconds, attempts, error=line[:200])
-    write_status(directory, dataclasses.replace(status, environment=before.environment if before else {}))
-    paths.run_log(directory).write_text(traceback.format_exc())
+    before = read_status(directory) or Status("failed", 0, config.steps)
+    if before.state in FINISHED:
+        return
+    status = dataclasses.replace(before, state="failed", steps=config.steps, attempts=attempts, error=line[:200])
+    with contextlib.suppress(OSError, EnvironmentFault):
+        write_status(directory, status)
+        paths.run_log(directory).write_text(traceback.format_exc())
 
 
 def _device(wanted: str) -> str:

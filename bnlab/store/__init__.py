@@ -1,6 +1,6 @@
 """The only code that knows the format of a results folder: the write side and the read side meet here."""
 
-from bnlab.store.files import make_folder, write_aside, write_json
+from bnlab.store.files import make_folder, remove, rename, write_aside, write_json
 from bnlab.store.pack import unpack, write_pack
 from bnlab.store.records import BINS, Histogram, Value, quantise, read_lines, scale_counts
 from bnlab.store.runs import Runs, load_runs
@@ -37,6 +37,8 @@ __all__ = [
     "read_lines",
     "read_status",
     "recorded_before",
+    "remove",
+    "rename",
     "scale_counts",
     "unpack",
     "write_aside",

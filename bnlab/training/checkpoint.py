@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from bnlab import paths
-from bnlab.store import write_aside
+from bnlab.store import remove as remove_file
+from bnlab.store import rename, write_aside
 
 
 def save(run: Path, state: dict) -> None:
@@ -19,9 +20,9 @@ def save(run: Path, state: dict) -> None:
     torch.save(state, buffer)
     content = buffer.getvalue()
     newest = paths.checkpoint(run)
-    if newest.exists():
-        newest.replace(paths.previous_checkpoint(run))
-    write_aside(newest, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    if _read(newest) is not None:  # a damaged one must not take the place of a good one
+        rename(newest, paths.previous_checkpoint(run))
+    write_aside(newest, _sum(content) + b"\n" + content)
 
 
 def load(run: Path, fits: Callable[[dict], bool] = lambda state: True) -> tuple[dict | None, str]:
@@ -30,8 +31,8 @@ def load(run: Path, fits: Callable[[dict], bool] = lambda state: True) -> tuple[
     for path in (paths.checkpoint(run), paths.previous_checkpoint(run)):
         if not path.exists():
             continue
-        digest, _, content = path.read_bytes().partition(b"\n")
-        if hashlib.sha256(content).hexdigest().encode() == digest:
+        content = _read(path)
+        if content is not None:
             state = torch.load(io.BytesIO(content), weights_only=True)
             if fits(state):
                 return state, damaged
@@ -42,5 +43,19 @@ def load(run: Path, fits: Callable[[dict], bool] = lambda state: True) -> tuple[
 
 
 def remove(run: Path) -> None:
+    """Errors: EnvironmentFault."""
     for path in (paths.checkpoint(run), paths.previous_checkpoint(run)):
-        path.unlink(missing_ok=True)
+        remove_file(path)
+
+
+def _read(path: Path) -> bytes | None:
+    """The saved bytes; None where there is no file, or none that can be read and fits its sum."""
+    try:
+        digest, _, content = path.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return content if _sum(content) == digest else None
+
+
+def _sum(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
