@@ -27,6 +27,7 @@ ACTIVATIONS = ("relu", "sigmoid", "tanh")
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "exponential")
 TRACKERS = ("none", "wandb")
+PROCEDURES = ("identities",)  # one module of bnlab/procedures each, and `train`, which is no module
 LAUNCHERS = ("local", "ray", "slurm")
 POSITIONS = ("before", "after")
 PIXELS = ("unit", "goerner", "standardized", "binary")
@@ -231,6 +232,7 @@ class RunConfig:
     """One training of one variant with one seed. Seed 0 is a seed like any other."""
 
     experiment: str = ""
+    procedure: str = "train"  # or what else yields the rows of the run, one for each step
     variant: str = "plain"
     data: DataConfig = field(default_factory=DataConfig)
     scale: str = "laptop"
@@ -248,6 +250,7 @@ class RunConfig:
     checkpoint: str = "1000it"  # when the state is saved for resuming
 
     def __post_init__(self) -> None:
+        _one_of("procedure", self.procedure, ("train", *PROCEDURES))
         _one_of("scale", self.scale, SCALES)
         _number("lr", self.lr, 0, open_low=True)
         _number("batch_size", self.batch_size, 1)

@@ -19,6 +19,7 @@ from bnlab import __version__, data, paths
 from bnlab.cadence import Cadence
 from bnlab.config import RunConfig, to_dict
 from bnlab.errors import BnlabError, EnvironmentFault
+from bnlab.measuring import measure
 from bnlab.store import (
     FINISHED,
     RunWriter,
@@ -68,6 +69,8 @@ def run_one(config: RunConfig, directory: Path, overrides: dict, rerun: bool = F
 
 
 def _train(config: RunConfig, directory: Path, attempts: int, seconds_before: float) -> str:
+    if config.procedure != "train":
+        return measure(config, directory, attempts, describe_environment(config, "cpu"))
     torch.set_num_threads(config.threads)
     device = _device(config.device)
     image_sets = data.load(config.data, device)

@@ -21,8 +21,8 @@ LAYERS = (
     ("store", "compose", "norms", "data"),
     ("stats", "models"),
     ("claims", "probes", "trackers"),
-    ("measures", "claim_report", "plots", "training"),
-    ("comparisons",),
+    ("measures", "exact", "claim_report", "plots", "training", "procedures"),
+    ("comparisons", "measuring"),
     ("experiment", "running", "sweeping.plan"),
     ("sweeping.remote",),
     ("experiments", "sweeping.forkserver", "sweeping"),
@@ -33,13 +33,23 @@ LAYERS = (
 RANKS = {unit: rank for rank, row in enumerate(LAYERS) for unit in row}
 
 # The two sides meet in the store: neither imports the other. The command line joins them.
-WRITE_SIDE = ("norms", "data", "models", "probes", "trackers", "training", "running")
-READ_SIDE = ("published", "stats", "claims", "measures", "comparisons", "claim_report", "plots", "experiment")
+WRITE_SIDE = ("norms", "data", "models", "probes", "trackers", "training", "procedures", "measuring", "running")
+READ_SIDE = ("published", "stats", "claims", "measures", "exact", "comparisons", "claim_report", "plots", "experiment")
 READ_SIDE += ("experiments",)
 
 # Library -> the units that may import it.
 LIBRARIES = {
-    "torch": ("norms", "data", "models", "probes", "training", "running", "sweeping.forkserver"),
+    "torch": (
+        "norms",
+        "data",
+        "models",
+        "probes",
+        "training",
+        "procedures",
+        "measuring",
+        "running",
+        "sweeping.forkserver",
+    ),
     "torchvision": ("data",),
     "sklearn": ("data",),
     "matplotlib": ("plots", "experiments"),

@@ -7,7 +7,18 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from bnlab.compose import GROUPS, Axis, Setting, build, card, check_key, default_value, leaves_by_default, parse_axes
+from bnlab.compose import (
+    GROUPS,
+    Axis,
+    Card,
+    Setting,
+    build,
+    card,
+    check_key,
+    default_value,
+    leaves_by_default,
+    parse_axes,
+)
 from bnlab.config import RunConfig, flatten, run_id
 from bnlab.errors import BadInput
 
@@ -57,7 +68,8 @@ def make_plan(experiment: str, words: list[str]) -> Plan:
     axes = parse_axes(words)
     for axis in axes:
         _check_free(axis)
-    data, scale = (_single(axes, key, default) for key, default in (("data", DEFAULT_DATA), ("scale", DEFAULT_SCALE)))
+    scale = _single(axes, "scale", DEFAULT_SCALE)
+    data = _single(axes, "data", default_data(card(experiment), scale))
     setting = card(experiment).setting(data, scale)
     recipes = [r for sweep in setting.sweeps for r in _recipes(experiment, setting, sweep)]
     shown = _distinguishing(recipes)
@@ -69,6 +81,12 @@ def make_plan(experiment: str, words: list[str]) -> Plan:
     if not asked:
         raise BadInput(f"{' '.join(words)}: no run of the plan has all of these; see the plan with --dry-run")
     return Plan(experiment, data, scale, complete if asked is recipes else _planned(asked, shown), complete)
+
+
+def default_data(said: Card, scale: str) -> str:
+    """The digits, where the experiment has a plan for them at this scale, else the data of its first such plan."""
+    planned = [setting.data for setting in said.settings.values() if setting.scale == scale]
+    return planned[0] if planned and DEFAULT_DATA not in planned else DEFAULT_DATA
 
 
 def setting_plan(experiment: str, setting: Setting) -> Plan:

@@ -1,0 +1,124 @@
+"""Verdicts on statements that are exactly true or false: errors over many random cases, not intervals over seeds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bnlab.claims import REFUTED, SUPPORTED, UNDECIDED, Verdict, combine
+
+if TYPE_CHECKING:
+    from bnlab.store import Runs
+
+ROUNDING = 1e-9  # relative errors of float64 arithmetic stay below, with room for a few thousand additions
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A statement that holds in every case: `metric` is how far it misses, a relative error of float64 arithmetic.
+
+    The effect of its verdict is the largest error of all, as a negative number: errors speak against a sentence.
+    """
+
+    label: str
+    metric: str
+    tolerance: float = ROUNDING
+    beside: bool = False
+    unit: str = "largest error"
+
+    @property
+    def limit(self) -> float:
+        return self.tolerance
+
+    def judge(self, runs: Runs) -> Verdict:
+        """supported: the largest error of all cases is within the tolerance. refuted: some case misses."""
+        errors = cases(runs, self.metric)
+        if not errors:
+            return self._verdict(UNDECIDED, None, 0, runs)
+        worst = max(errors, key=lambda error: math.inf if math.isnan(error) else error)
+        word = SUPPORTED if worst <= self.tolerance else REFUTED
+        return self._verdict(word, worst, len(errors), runs)
+
+    def _verdict(self, word: str, effect: float | None, n: int, runs: Runs) -> Verdict:
+        shown = None if effect is None or not math.isfinite(effect) else 0.0 - effect
+        return _as_part(
+            Verdict(word, shown, self.unit, None, n, planned_cases(runs, n), label=self.label, margin=self.tolerance),
+            self.beside,
+        )
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """A statement that fails: `metric` is how far the article's form lies from the truth, in `unit`.
+
+    refuted: in every case it misses by more than `margin`, fixed beforehand. supported: it misses in none.
+    """
+
+    label: str
+    metric: str
+    margin: float
+    unit: str
+    beside: bool = False
+
+    @property
+    def limit(self) -> float:
+        return self.margin
+
+    def judge(self, runs: Runs) -> Verdict:
+        misses = cases(runs, self.metric)
+        planned = planned_cases(runs, len(misses))
+        blank = Verdict(UNDECIDED, None, self.unit, n=len(misses), planned=planned, label=self.label)
+        blank = replace(blank, margin=self.margin)
+        if not misses or any(math.isnan(miss) for miss in misses):
+            return _as_part(blank, self.beside)
+        least, most = min(misses), max(misses)
+        word = REFUTED if least > self.margin else SUPPORTED if most <= self.margin else UNDECIDED
+        note = f"misses by {least:.3g} to {most:.3g}"
+        return _as_part(replace(blank, verdict=word, effect=-least, note=note), self.beside)
+
+
+@dataclass(frozen=True)
+class Documented:
+    """A statement about what a source or a library says, checked by reading: `where` names the place."""
+
+    label: str
+    where: str
+    holds: bool = True
+    beside: bool = False
+
+    def judge(self, runs: Runs) -> Verdict:
+        word = SUPPORTED if self.holds else REFUTED
+        return _as_part(
+            Verdict(word, None, n=1, planned=1, label=self.label, note=f"read in {self.where}"), self.beside
+        )
+
+
+Statement = Identity | Counterexample | Documented
+
+
+@dataclass(frozen=True)
+class AllOf:
+    """The test of a claim that says all of these in turn."""
+
+    statements: tuple[Statement, ...]
+
+    def __call__(self, runs: Runs) -> Verdict:
+        return combine(statement.judge(runs) for statement in self.statements)
+
+
+def cases(runs: Runs, metric: str) -> list[float]:
+    """The values of a metric in every case of every run."""
+    return [float(value) for value in runs.metrics.loc[runs.metrics["metric"] == metric, "value"]]
+
+
+def planned_cases(runs: Runs, found: int) -> int:
+    """Cases that the planned runs have together; those found where fewer rows than steps are recorded."""
+    if not runs.n:
+        return found
+    whole = found / runs.n * runs.planned
+    return max(round(whole), found)
+
+
+def _as_part(verdict: Verdict, beside: bool) -> Verdict:
+    return replace(verdict, beside=(verdict,)) if beside else verdict
