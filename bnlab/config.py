@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from bnlab.cadence import Cadence
 from bnlab.errors import BadInput
 
-NORMS = ("none", "batch", "noisy_batch", "noise")
+NORMS = ("none", "batch", "noisy_batch", "noise", "layer", "group", "instance", "lp", "renorm")
+BATCH_STATISTICS = ("batch", "noisy_batch", "lp", "renorm")
 MODELS = ("mlp", "convnet", "vgg_a", "vgg_d")
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10", "synthetic")
 SCALES = ("smoke", "laptop", "paper")
@@ -80,6 +81,46 @@ class NoiseConfig:
 
 
 @dataclass(frozen=True)
+class GroupConfig:
+    """Group normalisation. Where `groups` does not divide a layer's units, their greatest common divisor does."""
+
+    groups: int = 4
+
+    def __post_init__(self) -> None:
+        _number("norm.group.groups", self.groups, 1)
+
+
+@dataclass(frozen=True)
+class LpConfig:
+    """Santurkar et al. 2018, section 3.3."""
+
+    norm: str = "l2"
+    centred: bool = False  # the norm of the activations after, not before, their mean is taken away
+
+    def __post_init__(self) -> None:
+        _one_of("norm.lp.norm", self.norm, ("l1", "l2", "linf"))
+
+
+@dataclass(frozen=True)
+class RenormConfig:
+    """Ioffe 2017: batch normalisation for the first `start` updates, then r_max and d_max grow linearly to these
+    values. The paper's 5,000, 40,000 and 25,000 updates are divided by 50 here, for runs that are as much shorter."""
+
+    r_max: float = 3.0
+    d_max: float = 5.0
+    start: int = 100
+    r_full: int = 800  # the update at which r_max is reached
+    d_full: int = 500
+
+    def __post_init__(self) -> None:
+        _number("norm.renorm.r_max", self.r_max, 1)
+        _number("norm.renorm.d_max", self.d_max, 0)
+        _number("norm.renorm.start", self.start, 0)
+        _number("norm.renorm.r_full", self.r_full, self.start)
+        _number("norm.renorm.d_full", self.d_full, self.start)
+
+
+@dataclass(frozen=True)
 class NormConfig:
     """The normalisation of every hidden layer.
 
@@ -96,7 +137,11 @@ class NormConfig:
     scale: bool = True
     offset_init: float = 0.0
     position: str = "before"  # of the activation
+    ghost_size: int = 0  # images whose statistics are taken together (Hoffer et al. 2017); 0 takes the whole batch
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    group: GroupConfig = field(default_factory=GroupConfig)
+    lp: LpConfig = field(default_factory=LpConfig)
+    renorm: RenormConfig = field(default_factory=RenormConfig)
 
     def __post_init__(self) -> None:
         _one_of("norm.name", self.name, NORMS)
@@ -104,10 +149,16 @@ class NormConfig:
         _number("norm.momentum", self.momentum, 0, 1)
         _number("norm.offset_init", self.offset_init, -math.inf)
         _one_of("norm.position", self.position, POSITIONS)
+        _number("norm.ghost_size", self.ghost_size, 0)
 
     @property
     def uses_batch_statistics(self) -> bool:
-        return self.name in ("batch", "noisy_batch")
+        return self.name in BATCH_STATISTICS
+
+    @property
+    def removes_bias(self) -> bool:
+        """Whether each unit's own mean is taken away, so that a bias just before has no effect and gradient 0."""
+        return self.name in ("batch", "noisy_batch", "renorm", "instance") or (self.name == "lp" and self.lp.centred)
 
 
 @dataclass(frozen=True)
@@ -262,8 +313,7 @@ class RunConfig:
         Cadence.parse(self.checkpoint, "checkpoint")
         _check_layers(self)
         _check_vgg(self)
-        if self.batch_size == 1 and self.norm.uses_batch_statistics and self.model.name in ("mlp", "convnet"):
-            _fail("batch_size", 1, "batch normalisation of dense units has no variance over one image; use 2 or more")
+        _check_statistics(self)
 
 
 @dataclass(frozen=True)
@@ -316,6 +366,20 @@ def _check_vgg(config: RunConfig) -> None:
     size = config.data.size or IMAGE_SIZES[config.data.name]
     if size < 32:
         _fail("model", config.model.name, f"needs images of 32 x 32, these are {size} x {size}; add data.size=32")
+
+
+def _check_statistics(config: RunConfig) -> None:
+    """Every statistic needs at least two values, and ghost batches have to divide the batch."""
+    norm, dense = config.norm, config.model.name in ("mlp", "convnet")
+    if norm.name == "instance" and dense:
+        _fail("norm.name", "instance", f"{config.model.name} has dense layers, whose units have one value per image")
+    if not norm.uses_batch_statistics:
+        return
+    if config.batch_size % (norm.ghost_size or 1):
+        _fail("norm.ghost_size", norm.ghost_size, f"must divide batch_size={config.batch_size}")
+    key = "norm.ghost_size" if norm.ghost_size else "batch_size"
+    if dense and (norm.ghost_size or config.batch_size) == 1:
+        _fail(key, 1, "batch normalisation of dense units has no variance over one image; use 2 or more")
 
 
 # Where a run happens and who watches it does not change what it is.

@@ -7,9 +7,11 @@ import pytest
 from bnlab.cadence import Cadence
 from bnlab.config import (
     DataConfig,
+    LpConfig,
     ModelConfig,
     NormConfig,
     OptimConfig,
+    RenormConfig,
     RunConfig,
     flatten,
     from_dict,
@@ -27,6 +29,10 @@ PINNED = {
     RunConfig(seed=7, device="auto", threads=2, tracker="wandb", checkpoint="10it"): "44136fa3-s7",
     RunConfig(experiment="ics_vgg", variant="bn", norm=NormConfig(name="batch"), lr=0.01): "65d37bc8-s0",
     RunConfig(data=DataConfig(name="cifar10", train_subset=5000), model=VGG): "a0ca5c41-s0",
+    RunConfig(variant="ghost", norm=NormConfig(name="batch", ghost_size=4)): "aac2f0bf-s0",
+    RunConfig(variant="l1", norm=NormConfig(name="lp", lp=LpConfig("l1"))): "932ad5e5-s0",
+    RunConfig(variant="group", norm=NormConfig(name="group")): "71f1a00f-s0",
+    RunConfig(variant="renorm", norm=NormConfig(name="renorm", renorm=RenormConfig(r_max=2.0))): "1c964a02-s0",
     RunConfig(optim=EXPONENTIAL, model=ModelConfig(widths=(10, 20))): "c44d4462-s0",
 }
 
@@ -38,7 +44,7 @@ def test_run_ids_are_the_ones_already_on_disk(config):
 
 def test_every_default_is_on_record():
     defaults = flatten(RunConfig())
-    assert len(defaults) == 62
+    assert len(defaults) == 71
     assert (defaults["lr"], defaults["batch_size"]) == (0.1, 64)
     assert (defaults["norm.eps"], defaults["norm.momentum"]) == (1e-5, 0.1)
     assert (defaults["norm.noise.shift"], defaults["norm.noise.scale"]) == (0.5, 1.25)
@@ -91,6 +97,9 @@ def test_nested_bad_values_carry_the_dotted_key():
         ({"model": {"widths": []}}, "model.widths=[]"),
         ({"probe": {"curves": {"cadence": "now"}}}, "probe.curves.cadence=now"),
         ({"model": 3}, "model=3"),
+        ({"norm": {"lp": {"norm": "l3"}}}, "norm.lp.norm=l3"),
+        ({"norm": {"group": {"groups": 0}}}, "norm.group.groups=0"),
+        ({"norm": {"renorm": {"start": 600}}}, "norm.renorm.d_full=500"),
     ]:
         with pytest.raises(BadInput) as error:
             from_dict(values)

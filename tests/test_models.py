@@ -90,7 +90,7 @@ PLAIN_PARAMETERS = {
 
 @pytest.mark.parametrize("name", config.MODELS)
 def test_numbers_of_parameters(name: str) -> None:
-    """Normalisation adds gamma and beta to each unit and takes its bias; noise has no parameters."""
+    """Normalisation adds gamma and beta to each unit and takes its bias where that is lost; noise has no parameters."""
     shape = (1, 28, 28) if name in ("mlp", "convnet") else (3, 32, 32)
     plain, units = PLAIN_PARAMETERS[name], CONV_UNITS[name]
     for norm, count in (
@@ -100,6 +100,10 @@ def test_numbers_of_parameters(name: str) -> None:
         (NormConfig(name="noisy_batch", scale=False), plain),
         (NormConfig(name="batch", scale=False, center=False), plain - units),
         (NormConfig(name="batch", position="after"), plain + 2 * units),
+        (NormConfig(name="layer"), plain + 2 * units),
+        (NormConfig(name="lp"), plain + 2 * units),
+        (NormConfig(name="renorm"), plain + units),
+        (NormConfig(name="instance"), plain + units),
     ):
         net = net_of(name, norm, shape, width=1.0, init="glorot")
         assert sum(p.numel() for p in net.parameters()) == count, norm
@@ -148,6 +152,10 @@ def test_mlp_computes_the_formula() -> None:
 @pytest.mark.parametrize("norm", config.NORMS)
 def test_gives_logits_for_the_images_of_every_data_set(name: str, shape: tuple[int, int, int], norm: str) -> None:
     net = net_of(name, norm, shape)
+    if norm == "instance" and name in ("mlp", "convnet"):
+        with pytest.raises(BadInput, match="norm.name=instance"):
+            net(images(name, 4, shape))
+        return
     logits = net(images(name, 4, shape))
     assert logits.shape == (4, 10)
     logits.square().sum().backward()

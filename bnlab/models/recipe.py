@@ -21,8 +21,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoi
 class Recipe:
     """Makes layers in the order they are asked for, each drawing its weights from `init_generator` as it is made.
 
-    A layer has no bias of its own where batch normalisation follows directly: the batch mean takes it away
-    (its gradient is exactly 0), with or without beta.
+    A layer has no bias of its own where each unit's mean is taken away directly after it, as in batch normalisation:
+    a bias would have no effect there and gradient 0, with or without beta.
     """
 
     model: ModelConfig
@@ -51,7 +51,7 @@ class Recipe:
 
     @property
     def _has_bias(self) -> bool:
-        return not (self.norm.uses_batch_statistics and self.norm.position == "before")
+        return not (self.norm.removes_bias and self.norm.position == "before")
 
     def _block(self, linear: nn.Module, units: int, spatial: bool, finish: nn.Module | None) -> Block:
         initialise(linear, self.model, self.model.bias_init, self.init_generator)

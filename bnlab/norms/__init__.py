@@ -9,17 +9,31 @@ from torch import nn
 
 from bnlab.config import NormConfig
 from bnlab.norms.batch import BatchNorm
+from bnlab.norms.group import GroupNorm
+from bnlab.norms.lp import LpNorm
 from bnlab.norms.noise import Noise, NoisyBatchNorm, noise_off
+from bnlab.norms.renorm import BatchRenorm
 
-__all__ = ["NORMS", "BatchNorm", "Noise", "NoisyBatchNorm", "make_norm", "noise_off"]
+__all__ = ["NORMS", "BatchNorm", "BatchRenorm", "GroupNorm", "LpNorm", "Noise", "NoisyBatchNorm"]
+__all__ += ["make_norm", "noise_off"]
 
 Factory = Callable[[NormConfig, int, bool, "torch.Generator | None"], "nn.Module | None"]
 
+
+def _without_noise(layer: Callable[[NormConfig, int, bool], nn.Module]) -> Factory:
+    return lambda config, units, spatial, generator: layer(config, units, spatial)
+
+
 NORMS: dict[str, Factory] = {
     "none": lambda config, units, spatial, generator: None,
-    "batch": lambda config, units, spatial, generator: BatchNorm(config, units, spatial),
+    "batch": _without_noise(BatchNorm),
     "noisy_batch": NoisyBatchNorm,
     "noise": lambda config, units, spatial, generator: Noise(config.noise, units, spatial, generator),
+    "layer": _without_noise(GroupNorm),
+    "group": _without_noise(GroupNorm),
+    "instance": _without_noise(GroupNorm),
+    "lp": _without_noise(LpNorm),
+    "renorm": _without_noise(BatchRenorm),
 }
 
 

@@ -75,12 +75,7 @@ class NoisyBatchNorm(BatchNorm):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.noise.config.place == "after_affine":
             return self.noise(super().forward(x))
-        return self._affine(self.noise(self.standardise(x, None, None)))
-
-    def _affine(self, x: torch.Tensor) -> torch.Tensor:
-        if self.weight is not None:
-            x = x * self.weight.view(self.parameter_shape)
-        return x if self.bias is None else x + self.bias.view(self.parameter_shape)
+        return self.affine(self.noise(self.standardise(x, None, None)))
 
 
 @contextlib.contextmanager
