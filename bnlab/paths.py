@@ -55,6 +55,10 @@ def metrics_jsonl(run: Path) -> Path:
     return run / "metrics.jsonl"
 
 
+def digests_jsonl(run: Path) -> Path:
+    return run / "digests.jsonl"
+
+
 def metrics_parquet(folder: Path) -> Path:
     return folder / "metrics.parquet"
 

@@ -36,6 +36,7 @@ from bnlab.trackers import Handle
 from bnlab.trackers import forget as forget_tracker
 from bnlab.trackers import start as start_tracker
 from bnlab.training import checkpoint
+from bnlab.training.digests import ladder, tensor_digests
 from bnlab.training.loop import Outcome, train
 from bnlab.training.state import TrainingState
 
@@ -71,11 +72,7 @@ def run_one(config: RunConfig, directory: Path, overrides: dict, rerun: bool = F
 def _train(config: RunConfig, directory: Path, attempts: int, seconds_before: float) -> str:
     if config.procedure != "train":
         return measure(config, directory, attempts, describe_environment(config, "cpu"))
-    torch.set_num_threads(config.threads)
-    device = _device(config.device)
-    image_sets = data.load(config.data, device)
-    run = TrainingState(config, image_sets, device)
-    environment = describe_environment(config, device) | {"data": image_sets.fingerprint}
+    run, environment = begin(config)
     notes = _resume(run, directory, environment)
     writer = RunWriter(directory, resume_at=run.step)
     report = Report(directory, run, writer, attempts, seconds_before, environment, notes)
@@ -88,11 +85,22 @@ def _train(config: RunConfig, directory: Path, attempts: int, seconds_before: fl
         _end_tracker(tracker, directory)
 
 
+def begin(config: RunConfig) -> tuple[TrainingState, dict]:
+    """A run before its first step, and what its bits may depend on: versions, machine, source state, data."""
+    torch.set_num_threads(config.threads)
+    device = _device(config.device)
+    image_sets = data.load(config.data, device)
+    environment = describe_environment(config, device) | {"data": image_sets.fingerprint}
+    return TrainingState(config, image_sets, device), environment
+
+
 def _close(run: TrainingState, writer: RunWriter, report: Report, outcome: Outcome) -> str:
     if outcome.state == "stopped":
         report.save()
         report.write(SIGNAL_STATES[report.signal])
         return SIGNAL_STATES[report.signal]
+    if outcome.state == "done":
+        report.record_digests()
     writer.finish()
     report.write(outcome.state, diverged_at=outcome.diverged_at, weights_sha256=run.weights_sha256())
     with contextlib.suppress(EnvironmentFault):  # what stays of them costs room, and no result
@@ -128,6 +136,7 @@ class Report:
         self._written = float("-inf")
         cadence = Cadence.parse(run.config.checkpoint)
         self._checkpoints = cadence.steps(run.config.steps, run.batches.steps_per_epoch) - {0, run.step}
+        self._ladder = ladder(run.config, run.batches.steps_per_epoch)
         self.signal: int | None = None
         for number in SIGNAL_STATES:
             signal.signal(number, self._note_signal)
@@ -139,9 +148,14 @@ class Report:
         """Save and report what is due; True when a signal asked the run to stop."""
         if self._run.step in self._checkpoints:
             self.save()
+        if self._run.step in self._ladder:
+            self.record_digests()
         if time.monotonic() - self._written > SECONDS_BETWEEN_REPORTS:
             self.write("running")
         return self.signal is not None
+
+    def record_digests(self) -> None:
+        self._writer.record_digests(self._run.step, tensor_digests(self._run.net, self._run.optimizer))
 
     def save(self) -> None:
         """A checkpoint, which names the rows it relies on; they reach the disk first."""
@@ -183,7 +197,8 @@ def _resume(run: TrainingState, directory: Path, environment: dict) -> list[str]
 def _forget(directory: Path) -> None:
     """Checkpoints and status go first: whatever stays when this is cut short must not pass for a finished run."""
     checkpoint.remove(directory)
-    for path in (paths.status_json, paths.metrics_jsonl, paths.metrics_parquet, paths.distributions_parquet):
+    recorded = (paths.metrics_jsonl, paths.digests_jsonl, paths.metrics_parquet, paths.distributions_parquet)
+    for path in (paths.status_json, *recorded):
         remove(path(directory))
     forget_tracker(directory)
 

@@ -25,7 +25,7 @@ LAYERS = (
     ("comparisons", "measuring"),
     ("experiment", "running", "sweeping.plan"),
     ("sweeping.remote",),
-    ("experiments", "sweeping.forkserver", "sweeping"),
+    ("experiments", "sweeping.forkserver", "sweeping", "verification"),
     ("commands",),
     ("cli",),
     ("__main__",),
@@ -33,7 +33,8 @@ LAYERS = (
 RANKS = {unit: rank for rank, row in enumerate(LAYERS) for unit in row}
 
 # The two sides meet in the store: neither imports the other. The command line joins them.
-WRITE_SIDE = ("norms", "data", "models", "probes", "trackers", "training", "procedures", "measuring", "running")
+WRITE_SIDE = ("norms", "data", "models", "probes", "trackers", "training", "procedures", "measuring")
+WRITE_SIDE += ("running", "verification")
 READ_SIDE = ("published", "stats", "claims", "measures", "exact", "comparisons", "claim_report", "plots", "experiment")
 READ_SIDE += ("experiments",)
 

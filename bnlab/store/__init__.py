@@ -2,6 +2,7 @@
 
 from bnlab.store.files import make_folder, remove, rename, write_aside, write_json
 from bnlab.store.pack import unpack, write_pack
+from bnlab.store.recorded import Recorded, as_stored, read_recorded, runs_named
 from bnlab.store.records import BINS, Histogram, Value, quantise, read_lines, scale_counts
 from bnlab.store.runs import Runs, load_runs
 from bnlab.store.status import (
@@ -21,12 +22,14 @@ __all__ = [
     "BINS",
     "FINISHED",
     "Histogram",
+    "Recorded",
     "RunWriter",
     "Runs",
     "Status",
     "StoredRun",
     "Value",
     "all_runs",
+    "as_stored",
     "create_run",
     "finished",
     "is_owned",
@@ -35,10 +38,12 @@ __all__ = [
     "owning",
     "quantise",
     "read_lines",
+    "read_recorded",
     "read_status",
     "recorded_before",
     "remove",
     "rename",
+    "runs_named",
     "scale_counts",
     "unpack",
     "write_aside",

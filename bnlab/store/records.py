@@ -51,6 +51,11 @@ def to_line(step: int, values: dict[str, Value]) -> str:
     return json.dumps(record) + "\n"
 
 
+def digest_line(step: int, digests: dict[str, str]) -> str:
+    """One JSON line: `{"step": …, "digests": {tensor: hex digits}}`."""
+    return json.dumps({"step": step, "digests": digests}) + "\n"
+
+
 def read_lines(path: Path) -> list[dict]:
     """All whole lines of a metrics file; a torn last line (the process died while writing it) is left out."""
     if not path.exists():

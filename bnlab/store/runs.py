@@ -132,7 +132,7 @@ def read_index(pack: Path) -> list[dict]:
             if not {"variant", "id", "overrides", "state", "step"} <= {*entry, *entry["status"]}:
                 raise KeyError("status")
     except (OSError, ValueError, KeyError, TypeError, BadInput) as error:
-        raise _unreadable(path, error, FROM_GIT) from error
+        raise unreadable(path, error, FROM_GIT) from error
     return entries
 
 
@@ -151,7 +151,7 @@ def read_packed(pack: Path) -> tuple[pa.Table, pa.Table]:
                 raise IntegrityError(f"{path}: expected sha256 {expected[:16]}..., found {found[:16]}...; {FROM_GIT}")
             tables.append(pq.read_table(pa.BufferReader(content)))
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-            raise _unreadable(path, error, FROM_GIT) from error
+            raise unreadable(path, error, FROM_GIT) from error
     return tables[0], tables[1]
 
 
@@ -176,7 +176,7 @@ def read_config(run: Path) -> dict:
         from_dict(stored["config"])
         return {key: stored[key] for key in ("id", "overrides", "config")}
     except (OSError, ValueError, KeyError, TypeError, BadInput) as error:
-        raise _unreadable(path, error, AGAIN) from error
+        raise unreadable(path, error, AGAIN) from error
 
 
 def _read_directories(setting: Path, present: list[Address]) -> tuple[list[dict], pa.Table, pa.Table]:
@@ -198,7 +198,7 @@ def gather(setting: Path, present: list[Address], file_of) -> pa.Table:
             if tables[-1].schema != tables[0].schema:
                 raise pa.ArrowInvalid("other columns than those of a run")
         except (OSError, pa.ArrowException) as error:
-            raise _unreadable(path, error, AGAIN) from error
+            raise unreadable(path, error, AGAIN) from error
     return pa.concat_tables(tables)
 
 
@@ -216,7 +216,8 @@ def _read_pack(setting: Path, addresses: list[Address]) -> tuple[list[dict], pa.
     return entries, *(table.filter(pc.is_in(table["run"], pa.array(list(wanted)))) for table in tables)
 
 
-def _unreadable(path: Path, error: Exception, remedy: str) -> IntegrityError:
+def unreadable(path: Path, error: Exception, remedy: str) -> IntegrityError:
+    """The one line for a file that is absent or damaged."""
     return IntegrityError(f"{path}: cannot be read ({type(error).__name__}); {remedy}")
 
 

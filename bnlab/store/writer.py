@@ -13,12 +13,13 @@ from bnlab import paths
 from bnlab.config import RunConfig, from_dict, to_dict
 from bnlab.errors import BnlabError, IntegrityError
 from bnlab.store.files import disk_fault, make_folder, remove_asides, write_aside, write_json
-from bnlab.store.records import Value, lines_before, read_lines, to_line, write_columns
+from bnlab.store.records import Value, digest_line, lines_before, read_lines, to_line, write_columns
 
 WRITTEN_ASIDE = (
     paths.config_json,
     paths.status_json,
     paths.metrics_jsonl,
+    paths.digests_jsonl,
     paths.metrics_parquet,
     paths.distributions_parquet,
     paths.checkpoint,
@@ -60,45 +61,76 @@ def recorded_before(run: Path, step: int) -> str:
     return hashlib.sha256(lines_before(paths.metrics_jsonl(run), step)).hexdigest()
 
 
-class RunWriter:
-    """The measurements of one run: appended line by line, turned into columns at the end."""
+class _Lines:
+    """A file that grows line by line, a step each."""
 
-    def __init__(self, run: Path, resume_at: int = 0) -> None:
-        """Continue after the rows of steps before `resume_at`; later rows belong to lost work and are replaced."""
-        self._run = run
-        path = paths.metrics_jsonl(run)
+    def __init__(self, path: Path, resume_at: int) -> None:
+        """Continue after the lines of steps before `resume_at`; later ones belong to lost work and are replaced."""
+        self._path = path
         kept = lines_before(path, resume_at)
         write_aside(path, kept)
         with _refusals(path):
             self._file = open(path, "ab", buffering=0)
         self._digest = hashlib.sha256(kept)
 
-    def record(self, step: int, values: dict[str, Value]) -> None:
-        line = to_line(step, values).encode()
+    def append(self, text: str) -> None:
+        line = text.encode()
         self._digest.update(line)
-        with _refusals(paths.metrics_jsonl(self._run)):
+        with _refusals(self._path):
             while line:
                 line = line[self._file.write(line) :]  # a disk that is almost full takes a part
 
-    def sync(self) -> str:
-        """Bring all rows to the disk; returns the sum over them, to be kept with the checkpoint that relies on them."""
-        with _refusals(paths.metrics_jsonl(self._run)):
+    def sync(self) -> None:
+        with _refusals(self._path):
             os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+    @property
+    def sum(self) -> str:
         return self._digest.hexdigest()
+
+
+class RunWriter:
+    """What one run measures, and the digests of its tensors, line by line; at the end the former become columns.
+
+    The digests have a file of their own, because a line of metrics is a measured step to whoever follows the run.
+    """
+
+    def __init__(self, run: Path, resume_at: int = 0) -> None:
+        """Continue after the rows of steps before `resume_at`; later rows belong to lost work and are replaced."""
+        self._run = run
+        self._metrics = _Lines(paths.metrics_jsonl(run), resume_at)
+        self._digests = _Lines(paths.digests_jsonl(run), resume_at)
+
+    def record(self, step: int, values: dict[str, Value]) -> None:
+        self._metrics.append(to_line(step, values))
+
+    def record_digests(self, step: int, digests: dict[str, str]) -> None:
+        """Keep the digest of every tensor after `step` updates."""
+        self._digests.append(digest_line(step, digests))
+
+    def sync(self) -> str:
+        """Bring all rows to the disk; returns the sum over those measured, for the checkpoint that relies on them."""
+        self._digests.sync()
+        self._metrics.sync()
+        return self._metrics.sum
 
     def finish(self) -> None:
         """Write the parquet files of the whole run; the lines stay until both are in place.
 
         Errors: IntegrityError when the lines are not those that were written.
         """
-        self._file.close()
+        self.close()
         path = paths.metrics_jsonl(self._run)
-        if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != self._digest.hexdigest():
+        if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != self._metrics.sum:
             raise IntegrityError(f"{path}: was changed or removed while the run trained; run the command again")
         write_columns(read_lines(path), paths.metrics_parquet(self._run), paths.distributions_parquet(self._run))
 
     def close(self) -> None:
-        self._file.close()
+        self._metrics.close()
+        self._digests.close()
 
 
 @contextlib.contextmanager
