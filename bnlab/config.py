@@ -327,7 +327,7 @@ class LauncherConfig:
     memory_gb: float = 0.0  # ray and slurm: memory that one run takes; 0 leaves it to the scheduler
     partition: str = ""  # slurm: of the cluster; empty takes its default
     account: str = ""  # slurm: who pays
-    minutes: int = 60  # slurm: longest time of one run, after which it is sent SIGTERM and goes on as a new job
+    minutes: int = 60  # slurm: longest time of one job; a run that needs more saves and is put back into the queue
     engine: str = "slurm"  # slurm: the scheduler, or local: submitit's stand-in on this machine
 
     def __post_init__(self) -> None:
@@ -337,6 +337,10 @@ class LauncherConfig:
         _number("launcher.memory_gb", self.memory_gb, 0)
         _number("launcher.minutes", self.minutes, 1)
         _one_of("launcher.engine", self.engine, ("slurm", "local"))
+        if self.name == "slurm":
+            for key in ("cpus", "gpus"):
+                if getattr(self, key) % 1:
+                    _fail(f"launcher.{key}", getattr(self, key), "SLURM lends whole ones; give a whole number")
 
 
 IMAGE_SIZES = {"digits": 8, "mnist": 28, "fashion_mnist": 28, "cifar10": 32, "synthetic": 8}

@@ -27,6 +27,11 @@ def pack_dir(setting: Path) -> Path:
     return setting / "pack"
 
 
+def jobs_dir(setting: Path) -> Path:
+    """What submitit keeps of a sweep's jobs: their scripts and logs."""
+    return setting / "slurm"
+
+
 def figures_dir(setting: Path) -> Path:
     return setting / "figures"
 

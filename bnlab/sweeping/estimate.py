@@ -28,7 +28,10 @@ class Attempt:
 
 
 class Estimate:
-    """Runs of one kind cost the same per step; a kind that never ran costs the mean of the others."""
+    """Runs of one kind cost the same per step; a kind that never ran costs the mean of the others.
+
+    `jobs` is 0 where a scheduler decides how many runs are at work at a time: then as many as now.
+    """
 
     def __init__(self, tasks: Sequence[Task], jobs: int) -> None:
         self._left = {task.directory: task.run.config for task in tasks}
@@ -83,7 +86,7 @@ class Estimate:
         usual = sum(seconds for seconds, _ in spent.values()) / steps
         cost = {kind: seconds / made if made else usual for kind, (seconds, made) in spent.items()}
         total = sum(cost.get(_kind(c), usual) * self._ahead(directory, c) for directory, c in self._left.items())
-        return total / max(1, min(self._jobs, len(self._left)))
+        return total / max(1, min(self._jobs or len(self._attempts), len(self._left)))
 
     def _ahead(self, directory: Path, config: RunConfig) -> int:
         attempt = self._attempts.get(directory)

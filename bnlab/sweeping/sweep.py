@@ -24,6 +24,9 @@ EXECUTORS = {
 class Watcher(Protocol):
     """Who is told how a sweep goes."""
 
+    def say(self, line: str) -> None:
+        """A line about the sweep as a whole."""
+
     def started(self, task: Task) -> None: ...
 
     def retried(self, outcome: Outcome, retry: Retry) -> None:
