@@ -380,7 +380,8 @@ def _check_statistics(config: RunConfig) -> None:
     if not norm.uses_batch_statistics:
         return
     if config.batch_size % (norm.ghost_size or 1):
-        _fail("norm.ghost_size", norm.ghost_size, f"must divide batch_size={config.batch_size}")
+        fits = max(size for size in range(1, norm.ghost_size) if config.batch_size % size == 0)
+        _fail("norm.ghost_size", norm.ghost_size, f"must divide batch_size={config.batch_size}, as {fits} does")
     key = "norm.ghost_size" if norm.ghost_size else "batch_size"
     if dense and (norm.ghost_size or config.batch_size) == 1:
         _fail(key, 1, "batch normalisation of dense units has no variance over one image; use 2 or more")

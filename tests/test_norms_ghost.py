@@ -128,7 +128,7 @@ def test_ghosts_that_do_not_divide_or_have_one_value_are_refused() -> None:
             layer(values(shape))
         assert layer.eval()(values(shape)).isfinite().all()
     norm = NormConfig(name="batch", ghost_size=5)
-    with pytest.raises(BadInput, match="^norm.ghost_size=5: must divide batch_size=64"):
+    with pytest.raises(BadInput, match="^norm.ghost_size=5: must divide batch_size=64, as 4 does"):
         RunConfig(norm=norm)
     with pytest.raises(BadInput, match="^norm.ghost_size=1: "):
         RunConfig(norm=NormConfig(name="batch", ghost_size=1))

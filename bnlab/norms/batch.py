@@ -29,9 +29,8 @@ class BatchNorm(BatchStatisticsNorm):
         ghosts, momentum = self.ghosts(x), self.next_momentum()
         if len(ghosts) == 1:
             return batch_norm(x, weight, bias, *statistics, True, momentum, self.eps)
-        found = self.running_mean.new_zeros(
-            2, len(ghosts), x.shape[1]
-        )  # with momentum 1 the kernel leaves its own here
+        # With momentum 1 the kernel leaves the statistics of each ghost batch in its row.
+        found = self.running_mean.new_zeros(2, len(ghosts), x.shape[1])
         parts = [batch_norm(g, weight, bias, *s, True, 1.0, self.eps) for g, *s in zip(ghosts, *found, strict=True)]
         self.remember(*found, momentum)
         return torch.cat(parts)

@@ -35,9 +35,8 @@ class BatchRenorm(BatchStatisticsNorm):
     def _corrections(self, ghosts: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         """r and d, each (ghost batches, units), and an update of the moving averages they were found with."""
         others = (0, *range(2, ghosts[0].dim()))
-        variances, means = map(
-            torch.stack, zip(*(torch.var_mean(g, others, correction=0) for g in ghosts), strict=True)
-        )
+        found = [torch.var_mean(ghost, others, correction=0) for ghost in ghosts]
+        variances, means = map(torch.stack, zip(*found, strict=True))
         stds = (variances + self.eps).sqrt()
         r_max, d_max = self._limits()
         r = (stds / self.running_std).clamp(1 / r_max, r_max)
