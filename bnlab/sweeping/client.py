@@ -45,6 +45,10 @@ class ForkServer:
         """Send a signal to every child."""
         self._send({"signal": int(number)})
 
+    def signal_one(self, child: int, number: signal.Signals) -> None:
+        """Send a signal to the child that a request of this number began, if it still lives."""
+        self._send({"signal": int(number), "number": child})
+
     def reports(self, timeout: float) -> list[dict]:
         """What the server and its children said, waiting at most `timeout` seconds; `dead` is set when it is gone.
 

@@ -33,8 +33,8 @@ def serve() -> None:
     """Answer requests until stdin closes, then end the process.
 
     Requests: `{"number", "config", "directory", "overrides", "rerun"}` forks a child, `{"signal"}` signals all of
-    them. Reports: `{"ready"}`, `{"fault"}`, from a child `{"number", "state", "error", "code"}`, and when it is gone
-    `{"number", "exit"}` (negative: the signal that ended it).
+    them, `{"signal", "number"}` one. Reports: `{"ready"}`, `{"fault"}`, from a child `{"number", "state", "error",
+    "code"}`, and when it is gone `{"number", "exit"}` (negative: the signal that ended it).
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a child that is not yet at its run ends as by SIGTERM
     reports = os.dup(1)
@@ -87,7 +87,8 @@ def _answer(reports: int) -> None:
 
 def _handle(request: dict, children: dict[int, int], reports: int) -> None:
     if "signal" in request:
-        for pid in children:
+        only = request.get("number")
+        for pid in [pid for pid, number in children.items() if only in (None, number)]:
             os.kill(pid, request["signal"])  # not yet reaped, so the number cannot belong to another process
         return
     pid = os.fork()

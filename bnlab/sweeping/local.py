@@ -15,6 +15,7 @@ from bnlab.config import LauncherConfig
 from bnlab.errors import BadInput, EnvironmentFault
 from bnlab.store import FINISHED, is_owned, read_status
 from bnlab.sweeping.client import ForkServer
+from bnlab.sweeping.hangs import Hangs
 from bnlab.sweeping.retries import Retries
 from bnlab.sweeping.sweep import Watcher
 from bnlab.sweeping.tasks import USUAL, Outcome, Patience, Task
@@ -100,6 +101,7 @@ class LocalSweep:
         self._asked_at = 0.0
         self._jobs, self._watcher, self._stop = jobs, watcher, stop
         self._retries = Retries(patience)
+        self._hangs = Hangs(patience, self._send)
         self._deadline: float | None = None
         self._server: ForkServer | None = None
         self._deaths = 0
@@ -114,6 +116,7 @@ class LocalSweep:
                 for report in self._listen():
                     self._hear(report)
                 self._obey()
+                self._hangs.look(self._running)
                 self._watcher.look(list(self._running.values()), len(self._elsewhere))
         finally:
             if self._server is not None:
@@ -136,6 +139,7 @@ class LocalSweep:
             number, task = self._waiting.popleft()
             self._running[number] = task
             self._watcher.started(task)
+            self._hangs.began(number, task)
             self._server.begin(number, task)
 
     def _ask_elsewhere(self) -> None:
@@ -185,8 +189,9 @@ class LocalSweep:
 
     def _close(self, number: int, task: Task, said: dict | None, code: int) -> None:
         self._deaths = 0
+        hung = self._hangs.ended(number, code)
         if said is None:
-            self._conclude(number, self._silent(task, code))
+            self._conclude(number, Outcome(task, "failed", hung, 1) if hung else self._silent(task, code))
         elif said["state"] == "busy":
             self._elsewhere.append((number, dataclasses.replace(task, rerun=False)))
         elif said["state"] not in (*FINISHED, "failed") and not self._stop.signal:
@@ -218,6 +223,10 @@ class LocalSweep:
         if outcome.code == EnvironmentFault.code:
             self.fault = self.fault or outcome
         self._watcher.ended(outcome)
+
+    def _send(self, number: int, signal_number: signal.Signals) -> None:
+        if self._server is not None:
+            self._server.signal_one(number, signal_number)
 
     def _obey(self) -> None:
         """Pass the signal on, once: a run saves its state, and notes which signal it was."""

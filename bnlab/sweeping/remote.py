@@ -20,11 +20,16 @@ def perform(request: dict) -> dict:
         state = run_one(from_dict(request["config"]), directory, request["overrides"], rerun=request["rerun"])
     except BnlabError as error:
         return {"state": "failed", "error": one_line(error), "code": error.code}
-    except MemoryError:
-        return {"state": "failed", "error": "memory ran out", "code": 1}
     except BaseException as error:
-        return {"state": "failed", "error": one_line(error), "code": 1}
+        line = "memory ran out; give it fewer --jobs" if _lacks_memory(error) else one_line(error)
+        return {"state": "failed", "error": line, "code": 1}
     return {"state": state, "error": "", "code": 0}
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Python says so by its own type, torch on a GPU by another, and on a CPU only in words."""
+    torch_says = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or torch_says
 
 
 def one_line(error: BaseException) -> str:
