@@ -134,7 +134,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(tmp_path, isolated):
     paths.config_json(directories[0]).write_text('{"config": {"lr": 7.0}}')
     done = isolated(_command(["run", NAME, *words, "--results", str(root)]))
     assert done.returncode == 3
-    assert "1 runs done; 1 failed" in done.stdout and "\n1 failed:\n" in done.stderr
+    assert "1 run done; 1 failed" in done.stdout and "\n1 failed:\n" in done.stderr
     assert done.stderr.count("FAILED ") == 2 and "move that folder away" in done.stderr
     assert store.finished(directories[1]) and not store.finished(directories[0])
     # nothing but that failure is left: then it is no matter of single runs, and its own code is given

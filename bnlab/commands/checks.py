@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,12 +27,14 @@ def training_images(name: str) -> int:
 def check_sizes(configs: Iterable[RunConfig]) -> None:
     """Errors: BadInput where a run asks for more images than its set has, or a batch for more than the run has."""
     for data, batch_size in {(config.data, config.batch_size) for config in configs}:
-        left = _left_to_train_on(data)
+        left = images_to_train_on(data)
         if batch_size > left:
             raise BadInput(f"batch_size={batch_size}: there are only {left} training images; make it smaller")
 
 
-def _left_to_train_on(data: DataConfig) -> int:
+@functools.lru_cache(maxsize=64)
+def images_to_train_on(data: DataConfig) -> int:
+    """How many images a run has after a subset is taken and others are held out. Errors: BadInput."""
     from bnlab.data.subset import split
 
     total = training_images(data.name)

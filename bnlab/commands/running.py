@@ -12,6 +12,7 @@ from pathlib import Path
 from bnlab import paths
 from bnlab.commands.checks import check_data, check_devices, check_sizes, check_writable
 from bnlab.commands.dry_run import print_plan
+from bnlab.commands.tables import count_text
 from bnlab.commands.words import add_results, split_words
 from bnlab.compose import split_launcher
 from bnlab.config import LauncherConfig, RunConfig
@@ -44,7 +45,6 @@ def configure_run(parser: argparse.ArgumentParser) -> None:
     grammar = "Hydra's grammar: lr=0.1,0.2 seed=range(5)"
     parser.add_argument("words", nargs="*", default=[], metavar="key=value", help=grammar)  # a default: not required
     _add_common(parser)
-    parser.add_argument("--dry-run", action="store_true", help="print the runs and their states, train nothing")
     parser.set_defaults(act=run)
 
 
@@ -62,6 +62,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retries", type=int, default=USUAL.retries, metavar="N", help=again)
     hangs = f"a run without progress for so long is ended (default: {USUAL.hang_minutes:g})"
     parser.add_argument("--hang-minutes", type=float, default=USUAL.hang_minutes, metavar="M", help=hangs)
+    dry = "print the runs, their states, and what they would cost; train nothing"
+    parser.add_argument("--dry-run", action="store_true", help=dry)
     add_results(parser)
 
 
@@ -80,8 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     launch = _check([plan], launcher, arguments)
     root = paths.results_root(arguments.results)
     if arguments.dry_run:
-        print_plan(plan, root, arguments.rerun, launch.jobs)
-        return 0
+        return _print_plans([plan], root, launch, arguments)
     return _sweep([plan], root, launch, arguments)
 
 
@@ -94,6 +95,8 @@ def reproduce(arguments: argparse.Namespace) -> int:
     plans = _plans(words)
     launch = _check(plans, launcher, arguments)
     root = paths.results_root(arguments.results)
+    if arguments.dry_run:
+        return _print_plans(plans, root, launch, arguments)
     code = _sweep(plans, root, launch, arguments)
     if code in (INTERRUPTED, PREEMPTED):
         return code
@@ -108,6 +111,14 @@ def reproduce(arguments: argparse.Namespace) -> int:
     for target in targets:
         print(f"{target.experiment}: figures, claims.md and runs lie in {target.directory}")
     return code or incomplete
+
+
+def _print_plans(plans: Sequence[Plan], root: Path, launch: Launch, arguments: argparse.Namespace) -> int:
+    for number, plan in enumerate(plans):
+        if len(plans) > 1:
+            print(f"{chr(10) if number else ''}{plan.experiment} {plan.data}-{plan.scale}")
+        print_plan(plan, root, arguments.rerun, launch.jobs)
+    return 0
 
 
 def _plans(words: Sequence[str]) -> list[Plan]:
@@ -159,7 +170,8 @@ def _sweep(plans: Sequence[Plan], root: Path, launch: Launch, arguments: argpars
     tasks = [task for plan in plans for task in _tasks(plan, root, arguments.rerun)]
     names = ", ".join(f"{plan.experiment} {plan.data}-{plan.scale}" for plan in plans)
     if not tasks:
-        print(f"{names}: all {asked} runs are done; --rerun trains them again")
+        done = "the one run is done" if asked == 1 else f"all {asked} runs are done"
+        print(f"{names}: {done}; --rerun trains {'it' if asked == 1 else 'them'} again")
         return 0
     if launch.launcher.name == "local":
         check_devices({task.run.config.device for task in tasks})
@@ -167,7 +179,7 @@ def _sweep(plans: Sequence[Plan], root: Path, launch: Launch, arguments: argpars
     for plan in plans:
         check_writable(paths.runs_dir(_setting_dir(root, plan)))
     before = f", {asked - len(tasks)} were done before" if asked > len(tasks) else ""
-    print(f"{names}: {len(tasks)} of {asked} runs to do{before}; {_pace(launch)}", flush=True)
+    print(f"{names}: {len(tasks)} of {count_text(asked, 'run')} to do{before}; {_pace(launch)}", flush=True)
     with listening() as stop, watch(tasks, launch.jobs) as progress:
         sweep = make_sweep(launch.launcher, tasks, launch.jobs, progress, stop, launch.patience)
         sweep.run()
@@ -191,7 +203,8 @@ def _conclude(sweep: Sweep, asked: int, signal_number, arguments, folders: Seque
         return INTERRUPTED if signal_number.name == "SIGINT" else PREEMPTED
     _raise_common_fault(sweep, failed, done)
     words = f", of them {diverged} diverged, which is a result" if diverged else ""
-    print(f"{len(done)} runs done{words}; {len(failed)} failed; they lie in {', '.join(map(str, folders))}")
+    where = f"they lie in {', '.join(map(str, folders))}"
+    print(f"{count_text(len(done), 'run')} done{words}; {len(failed)} failed; {where}")
     return RUNS_FAILED if failed else 0
 
 
@@ -219,7 +232,8 @@ def _say_how_to_go_on(name: str, done: int, asked: int, arguments: argparse.Name
     """With --rerun the same command starts over: nothing tells the runs that it had not reached from those it made."""
     again = shlex.join(["bnlab", *arguments.words_given])
     by = "Ctrl-C" if name == "SIGINT" else name
-    how = f"{done} of {asked} runs done; continue with: {again}"
+    of_all = f"{done} of {count_text(asked, 'run')}"
+    how = f"{of_all} done; continue with: {again}"
     if arguments.rerun:
-        how = f"{done} of {asked} runs made again, {asked - done} remain; make all of them again with: {again}"
+        how = f"{of_all} made again, {asked - done} remain; make all of them again with: {again}"
     print(f"bnlab: stopped by {by}, {how}", file=sys.stderr, flush=True)

@@ -33,3 +33,8 @@ def minutes_text(minutes: float) -> str:
     if minutes < 1:
         return f"about {max(minutes * 60, 1):.0f} s"
     return f"about {minutes:.2g} min" if minutes < 100 else f"about {minutes / 60:.2g} h"
+
+
+def count_text(count: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

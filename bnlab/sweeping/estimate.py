@@ -85,7 +85,7 @@ class Estimate:
             return None
         usual = sum(seconds for seconds, _ in spent.values()) / steps
         cost = {kind: seconds / made if made else usual for kind, (seconds, made) in spent.items()}
-        total = sum(cost.get(_kind(c), usual) * self._ahead(directory, c) for directory, c in self._left.items())
+        total = sum(cost.get(kind_of(c), usual) * self._ahead(directory, c) for directory, c in self._left.items())
         return total / max(1, min(self._jobs or len(self._attempts), len(self._left)))
 
     def _ahead(self, directory: Path, config: RunConfig) -> int:
@@ -95,11 +95,12 @@ class Estimate:
     @staticmethod
     def _spend(spent: dict, attempt: Attempt, seconds: float) -> None:
         if attempt.made > 0:
-            before = spent[_kind(attempt.task.run.config)]
-            spent[_kind(attempt.task.run.config)] = (before[0] + seconds, before[1] + attempt.made)
+            before = spent[kind_of(attempt.task.run.config)]
+            spent[kind_of(attempt.task.run.config)] = (before[0] + seconds, before[1] + attempt.made)
 
 
-def _kind(config: RunConfig) -> tuple:
+def kind_of(config: RunConfig) -> tuple:
+    """What a step's cost depends on."""
     return config.model.name, config.model.width, config.norm.name, config.batch_size, config.data.name
 
 

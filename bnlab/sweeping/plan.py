@@ -40,13 +40,17 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """`runs` is what a command asks for, `complete` what the figures and claims of the setting read."""
+    """`runs` is what a command asks for, `complete` what the figures and claims of the setting read.
+
+    `following` are sweep keys that no run's overrides name, because their values follow from those that are named.
+    """
 
     experiment: str
     data: str
     scale: str
     runs: tuple[PlannedRun, ...]
     complete: tuple[PlannedRun, ...]
+    following: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ def make_plan(experiment: str, words: list[str]) -> Plan:
         shown += [axis.key] if axis.key not in (*shown, *NOT_OVERRIDES) else []
     if not asked:
         raise BadInput(f"{' '.join(words)}: no run of the plan has all of these; see the plan with --dry-run")
-    return Plan(experiment, data, scale, complete if asked is recipes else _planned(asked, shown), complete)
+    runs = complete if asked is recipes else _planned(asked, shown)
+    return Plan(experiment, data, scale, runs, complete, _following(asked, shown))
 
 
 def default_data(said: Card, scale: str) -> str:
@@ -145,6 +150,12 @@ def _distinguishing(recipes: list[Recipe]) -> list[str]:
         if _kinds(recipes, [*kept, key]) > _kinds(recipes, kept):
             kept.append(key)
     return kept
+
+
+def _following(recipes: list[Recipe], shown: list[str]) -> tuple[str, ...]:
+    """The sweep keys that are not shown although the runs differ in them."""
+    named = dict.fromkeys(key for recipe in recipes for key in recipe.named if key not in (*NOT_OVERRIDES, *shown))
+    return tuple(key for key in named if len({repr(_value(recipe, key)) for recipe in recipes}) > 1)
 
 
 def _kinds(recipes: list[Recipe], keys: list[str]) -> int:
