@@ -150,6 +150,18 @@ def test_a_stopped_sweep_goes_on_where_it_was_and_two_share_it(tmp_path):
         command.stderr.close()
 
 
+def test_two_sweeps_started_at_once_make_each_run_once(tmp_path):
+    words = [*SMALL, "variant=bn,plain", "lr=0.03", "seed=range(4)", "steps=40"]
+    tasks = tasks_in(tmp_path, words)
+    both = [start(words, tmp_path) for _ in range(2)]
+    ends = [(command, *command.communicate(timeout=500)) for command in both]
+    for command, told, said in ends:
+        assert command.returncode == 0 and "FAILED" not in said, said
+        assert "8 runs done; 0 failed" in told or "all 8 runs are done" in told
+    assert len(tasks) == 8 and states(tasks) == ["done"] * 8
+    assert [store.read_status(task.directory).attempts for task in tasks] == [1] * 8
+
+
 def test_a_sweep_that_is_killed_leaves_no_process_behind(tmp_path):
     command = start([*LONG, "steps=100000"], tmp_path)
     tasks = tasks_in(tmp_path, [*LONG, "steps=100000"])

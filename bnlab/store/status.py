@@ -59,7 +59,11 @@ def read_status(run: Path) -> Status | None:
     except (ValueError, TypeError):
         return Status("damaged", 0, 0, error="status.json cannot be read; run the sweep again to repeat this run")
     if status.state == "running" and not is_owned(run):
-        return dataclasses.replace(status, state="interrupted", error="its process is gone; run again to resume")
+        return dataclasses.replace(
+            status,
+            state="interrupted",
+            error="it ended without a word (killed, or the disk was full); run again to resume",
+        )
     return status
 
 
