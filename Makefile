@@ -2,6 +2,8 @@
 
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+# The extras that only the marked groups need, and nobody who reproduces.
+GROUPS_INSTALLED := $(VENV)/.installed-groups
 PYTEST := $(VENV)/bin/python -m pytest
 GROUPS := real_data or ray or slurm or browser or kill_storm
 # Test processes side by side; each uses one thread.
@@ -35,6 +37,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+$(GROUPS_INSTALLED): $(INSTALLED)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray,slurm]'
+	@touch $@
+
 reproduce: $(INSTALLED)
 	$(VENV)/bin/bnlab reproduce
 
@@ -42,7 +48,7 @@ test: $(INSTALLED)
 	$(PYTEST) -n $(TEST_JOBS) -m "not ($(GROUPS))"
 
 # 5 says that no test carries any of these marks.
-test-all: test
+test-all: test $(GROUPS_INSTALLED)
 	$(PYTEST) -m "$(GROUPS)" $(if $(GROUP_REPORT),--junitxml=$(GROUP_REPORT)) || test $$? -eq 5
 
 lint: $(INSTALLED)

@@ -321,9 +321,9 @@ class LauncherConfig:
     """Where the processes of a sweep run; no part of any run. What a launcher has no use for stays at its default."""
 
     name: str = "local"
-    address: str = ""  # ray: of a running cluster, or auto; empty starts one on this machine
-    cpus: float = 0.0  # ray and slurm: cores that one run takes of its node; 0 takes as many as its threads
-    gpus: float = 0.0  # ray and slurm: GPUs that one run takes; 0 takes one where device=cuda
+    address: str = ""  # ray: host:port of a running cluster, or auto; empty starts one on this machine
+    cpus: float = 0.0  # ray and slurm: cores that one run takes of its node (ray: or part of one); 0: its threads
+    gpus: float = 0.0  # ray and slurm: GPUs that one run takes (ray: or part of one); 0: one where device=cuda
     memory_gb: float = 0.0  # ray and slurm: memory that one run takes; 0 leaves it to the scheduler
     partition: str = ""  # slurm: of the cluster; empty takes its default
     account: str = ""  # slurm: who pays
