@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from bnlab.sweeping.estimate import Estimate, spell
+from bnlab.sweeping.notes import Notes
 from bnlab.sweeping.retries import Retry
 from bnlab.sweeping.tasks import Outcome, Task
 
@@ -22,6 +23,7 @@ class Lines:
         self.total = len(tasks)
         self.done = self.failed = self.running = self.elsewhere = 0
         self.estimate = Estimate(tasks, jobs)
+        self.notes = Notes()
         self._looked = self._said = time.monotonic()
 
     def __enter__(self) -> Lines:
@@ -32,6 +34,7 @@ class Lines:
 
     def started(self, task: Task) -> None:
         self.estimate.begin(task)
+        self.notes.begin(task)
         self.running += 1
         self.say_start(task)
 
@@ -40,6 +43,7 @@ class Lines:
         self.say(failure_line(outcome, f"; {retry}"))
 
     def ended(self, outcome: Outcome) -> None:
+        self.say_notes(outcome.task)
         if not outcome.finished:
             self.estimate.forget(outcome.task)
             if outcome.state == "failed":
@@ -54,6 +58,8 @@ class Lines:
         if time.monotonic() - self._looked >= SECONDS_BETWEEN_LOOKS:
             self._looked = time.monotonic()
             self.estimate.look(running)
+            for task in running:
+                self.say_notes(task)
             self.show()
 
     def counts(self) -> str:
@@ -69,6 +75,10 @@ class Lines:
     def say(self, line: str) -> None:
         self._said = time.monotonic()
         print(line, file=sys.stderr, flush=True)
+
+    def say_notes(self, task: Task) -> None:
+        for note in self.notes.new(task):
+            self.say(fit_line(f"note     {task.label}: {note}"))
 
     def say_start(self, task: Task) -> None:
         self.say(f"started  {task.label}")
