@@ -5,41 +5,58 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bnlab import paths
 from bnlab.errors import Incomplete
+from bnlab.store.directories import Address, Planned, addresses_of, read_directories
 from bnlab.store.files import make_folder, write_aside, write_json
 from bnlab.store.records import parquet_bytes
-from bnlab.store.runs import Address, Planned, addresses_of, gather, index_entry, read_index, read_packed
+from bnlab.store.runs import read_index, read_packed
 from bnlab.store.status import finished
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TEXT = ("run", "metric")
 
 
 def write_pack(setting: Path, planned: Iterable[Planned]) -> Path:
     """Join the finished runs of a plan into `pack/`; the index is written last. Errors: Incomplete, IntegrityError."""
     addresses = addresses_of(planned)
-    present = [a for a in addresses if finished(paths.run_dir(setting, a.variant, a.id))]
-    if not present:
+    found = read_directories(setting, addresses)
+    if found is None:
         raise Incomplete(f"{setting}: no finished run to pack; run the experiment first")
     pack = paths.pack_dir(setting)
     make_folder(pack)
-    _refuse_to_lose(pack, addresses, present)
-    contents = {
-        paths.metrics_parquet(pack): parquet_bytes(gather(setting, present, paths.metrics_parquet)),
-        paths.distributions_parquet(pack): parquet_bytes(gather(setting, present, paths.distributions_parquet)),
-    }
-    for path, content in contents.items():
+    _refuse_to_lose(pack, addresses, found.entries)
+    sums = {}
+    for path, rows in (
+        (paths.metrics_parquet(pack), found.metrics),
+        (paths.distributions_parquet(pack), found.distributions),
+    ):
+        content = parquet_bytes(_spelt_out(rows))
         write_aside(path, content)
-    sums = {path.name: hashlib.sha256(content).hexdigest() for path, content in contents.items()}
-    write_json(paths.pack_index(pack), {"sha256": sums, "runs": [index_entry(setting, a) for a in present]})
+        sums[path.name] = hashlib.sha256(content).hexdigest()
+    write_json(paths.pack_index(pack), {"sha256": sums, "runs": found.entries})
     return pack
 
 
-def _refuse_to_lose(pack: Path, planned: list[Address], present: list[Address]) -> None:
+def _spelt_out(rows: pa.Table) -> pa.Table:
+    """With run and metric as text in every row, which is how packs have always been written; run by run, since a
+    column of text in one piece ends at 2 GiB."""
+    import pyarrow as pa
+
+    schema = pa.schema([field.with_type(pa.string()) if field.name in TEXT else field for field in rows.schema])
+    return pa.Table.from_batches([batch.cast(schema) for batch in rows.to_batches()], schema)
+
+
+def _refuse_to_lose(pack: Path, planned: list[Address], present: list[dict]) -> None:
     """A pack may be all that is left of some runs: it is replaced only by one that has them too."""
     if not paths.pack_index(pack).exists():
         return
-    held = {f"{entry['variant']}/{entry['id']}" for entry in read_index(pack)}
-    lost = held & {a.key for a in planned} - {a.key for a in present}
+    held, here = ({f"{entry['variant']}/{entry['id']}" for entry in entries} for entries in (read_index(pack), present))
+    lost = held & {a.key for a in planned} - here
     if lost:
         experiment = pack.parent.parent.name
         raise Incomplete(f"{pack}: holds {len(lost)} runs that are not here; `bnlab unpack {experiment}` first")

@@ -10,8 +10,8 @@ from pathlib import Path
 from bnlab import paths
 from bnlab.config import RunConfig, from_dict
 from bnlab.errors import Incomplete
+from bnlab.store.directories import AGAIN, read_config, unreadable
 from bnlab.store.records import Histogram, Value, read_lines
-from bnlab.store.runs import AGAIN, read_config, unreadable
 from bnlab.store.status import FINISHED, Status, read_status
 
 

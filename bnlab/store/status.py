@@ -50,21 +50,33 @@ class StoredRun:
 def read_status(run: Path) -> Status | None:
     """The stored status, with a run whose owner died shown as `interrupted`; None where there is none."""
     try:
-        values = json.loads(paths.status_json(run).read_text())
-        status = Status(**{**values, "notes": tuple(values.get("notes", ()))})
-        if not (isinstance(status.state, str) and isinstance(status.step, int) and isinstance(status.steps, int)):
-            raise ValueError("a field of another type")
+        with open(paths.status_json(run), "rb") as file:
+            status = _parsed(json.loads(file.read()))
+        if status.state == "running" and not is_owned(run):
+            why = "it ended without a word (killed, or the disk was full); run again to resume"
+            return dataclasses.replace(status, state="interrupted", error=why)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
-        return Status("damaged", 0, 0, error="status.json cannot be read; run the sweep again to repeat this run")
-    if status.state == "running" and not is_owned(run):
-        return dataclasses.replace(
-            status,
-            state="interrupted",
-            error="it ended without a word (killed, or the disk was full); run again to resume",
-        )
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return _damaged("status.json cannot be read; run the sweep again to repeat this run")
     return status
+
+
+def _parsed(values: dict) -> Status:
+    """Errors: TypeError or AttributeError for another shape, or for a field of another type than its default."""
+    status = Status(**{**values, "notes": tuple(values.get("notes", ()))})
+    for name, kind in _KINDS.items():
+        if not isinstance(getattr(status, name), kind):
+            raise TypeError(name)
+    return status
+
+
+_KINDS = {"state": str, "step": int, "steps": int, "seconds": (int, float), "attempts": int, "error": str}
+_KINDS |= {"diverged_at": (int, type(None)), "environment": dict}
+
+
+def _damaged(why: str) -> Status:
+    return Status("damaged", 0, 0, error=why)
 
 
 def write_status(run: Path, status: Status) -> None:
@@ -117,17 +129,48 @@ def _lock(handle: int, kind: int) -> bool:
 
 
 def all_runs(root: Path, experiment: str | None = None) -> list[StoredRun]:
-    """Every run directory under the results root, in a stable order."""
-    return [_stored(run) for run in sorted(root.glob(f"{experiment or '*'}/*/runs/*/*")) if run.is_dir()]
+    """Every run directory under the results root, in a stable order; what is no directory is passed over."""
+    found = []
+    for name in [experiment] if experiment else _folders(root):
+        for setting in _folders(root / name):
+            for variant in _folders(root / name / setting / "runs"):
+                variant_dir = root / name / setting / "runs" / variant
+                found += [_stored(variant_dir / run_id, name, setting, variant) for run_id in _folders(variant_dir)]
+    return [run for run in found if run is not None]
 
 
-def _stored(run: Path) -> StoredRun:
-    experiment, setting, _, variant, run_id = run.parts[-5:]
-    data, _, scale = setting.rpartition("-")
+def _folders(folder: Path) -> list[str]:
+    """The names of the folders in a folder, sorted; none where it cannot be listed."""
     try:
-        overrides = json.loads(paths.config_json(run).read_text())["overrides"]
-    except (OSError, ValueError, KeyError, TypeError):
-        overrides = {}
-    seed = int(run_id.rpartition("-s")[2]) if run_id.rpartition("-s")[2].isdigit() else -1
-    status = read_status(run) or Status("planned", 0, 0)
-    return StoredRun(experiment, data, scale, variant, run_id, seed, overrides, status)
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _stored(run: Path, experiment: str, setting: str, variant: str) -> StoredRun | None:
+    """None for a folder that vanished meanwhile."""
+    data, _, scale = setting.rpartition("-")
+    digits = run.name.rpartition("-s")[2]
+    seed = int(digits) if digits.isdecimal() and digits.isascii() else -1
+    status = read_status(run)
+    if status is None and not run.is_dir():
+        return None
+    status = status or _without_status(run)
+    return StoredRun(experiment, data, scale, variant, run.name, seed, _overrides(run), status)
+
+
+def _without_status(run: Path) -> Status:
+    """A process that owns its run has not come to the first step yet; a folder that nobody owns is no run."""
+    if is_owned(run):
+        return Status("running", 0, 0)
+    return _damaged("no status.json; run the sweep again, or delete the folder if no run belongs there")
+
+
+def _overrides(run: Path) -> dict:
+    try:
+        with open(paths.config_json(run), "rb") as file:
+            overrides = json.loads(file.read())["overrides"]
+        return overrides if isinstance(overrides, dict) else {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
