@@ -31,6 +31,8 @@ TRACKERS = ("none", "wandb")
 PROCEDURES = ("identities",)  # one module of bnlab/procedures each, and `train`, which is no module
 LAUNCHERS = ("local", "ray", "slurm")
 POSITIONS = ("before", "after")
+STATISTICS = ("replica", "synchronised")
+SHARED_NORMS = ("none", "batch", "layer", "group", "instance")  # that several processes can compute on one batch
 PIXELS = ("unit", "goerner", "standardized", "binary")
 
 
@@ -138,6 +140,7 @@ class NormConfig:
     offset_init: float = 0.0
     position: str = "before"  # of the activation
     ghost_size: int = 0  # images whose statistics are taken together (Hoffer et al. 2017); 0 takes the whole batch
+    statistics: str = "replica"  # over each replica's share of the batch, or synchronised: over the whole batch
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     group: GroupConfig = field(default_factory=GroupConfig)
     lp: LpConfig = field(default_factory=LpConfig)
@@ -150,6 +153,9 @@ class NormConfig:
         _number("norm.offset_init", self.offset_init, -math.inf)
         _one_of("norm.position", self.position, POSITIONS)
         _number("norm.ghost_size", self.ghost_size, 0)
+        _one_of("norm.statistics", self.statistics, STATISTICS)
+        if self.statistics == "synchronised" and self.name != "batch":
+            _fail("norm.statistics", self.statistics, f"only norm.name=batch can share statistics, not {self.name}")
 
     @property
     def uses_batch_statistics(self) -> bool:
@@ -297,6 +303,7 @@ class RunConfig:
     seed: int = 0
     device: str = "cpu"
     threads: int = 1
+    replicas: int = 1  # processes that share every batch, each with `threads`; changes what is computed, so in the id
     tracker: str = "none"
     checkpoint: str = "1000it"  # when the state is saved for resuming
 
@@ -308,12 +315,19 @@ class RunConfig:
         _number("steps", self.steps, 1, 10**9)
         _number("seed", self.seed, 0, 2**32 - 1)
         _number("threads", self.threads, 1, 1024)
+        _number("replicas", self.replicas, 1, 1024)
         _one_of("device", self.device, ("cpu", "cuda", "auto"))
         _one_of("tracker", self.tracker, TRACKERS)
         Cadence.parse(self.checkpoint, "checkpoint")
         _check_layers(self)
         _check_vgg(self)
         _check_statistics(self)
+        _check_replicas(self)
+
+    @property
+    def splits_statistics(self) -> bool:
+        """Whether one batch has several statistics, those of each replica's share."""
+        return self.replicas > 1 and self.norm.uses_batch_statistics and self.norm.statistics == "replica"
 
 
 @dataclass(frozen=True)
@@ -359,6 +373,25 @@ def _check_layers(config: RunConfig) -> None:
         if any(layer > blocks for layer in layers):
             rule = f"there is no layer {max(layers)}; {config.model.name} has {blocks} hidden layers"
             _fail(f"probe.{name}.layers", list(layers), rule)
+
+
+def _check_replicas(config: RunConfig) -> None:
+    """What draws random numbers per image would draw others for a share than for the whole batch."""
+    if config.replicas == 1:
+        return
+    if config.procedure != "train":
+        _fail("replicas", config.replicas, f"procedure={config.procedure} has no batch to share; use replicas=1")
+    if config.batch_size % config.replicas:
+        _fail("batch_size", config.batch_size, f"must be a multiple of replicas={config.replicas}, which share it")
+    if config.norm.name not in SHARED_NORMS:
+        _fail("replicas", config.replicas, f"norm.name={config.norm.name} cannot share a batch; use replicas=1")
+    if config.norm.ghost_size:
+        _fail("norm.ghost_size", config.norm.ghost_size, "replicas have statistics of their own; use 0 or replicas=1")
+    if config.splits_statistics and config.batch_size == config.replicas and config.model.name in ("mlp", "convnet"):
+        rule = f"dense units have no variance over one image per replica; use {2 * config.replicas} or more"
+        _fail("batch_size", config.batch_size, rule)
+    if config.model.dropout:
+        _fail("replicas", config.replicas, "dropout cannot share a batch; use model.dropout=0 or replicas=1")
 
 
 def _check_vgg(config: RunConfig) -> None:

@@ -37,6 +37,7 @@ from bnlab.trackers import forget as forget_tracker
 from bnlab.trackers import start as start_tracker
 from bnlab.training import checkpoint
 from bnlab.training.digests import ladder, tensor_digests
+from bnlab.training.distributed import ALONE, Replicas, invited, replicated
 from bnlab.training.loop import Outcome, train
 from bnlab.training.state import TrainingState
 
@@ -44,12 +45,15 @@ SECONDS_BETWEEN_REPORTS = 1.0
 SIGNAL_STATES = {signal.SIGTERM: "preempted", signal.SIGINT: "interrupted"}
 
 
-def run_one(config: RunConfig, directory: Path, overrides: dict, rerun: bool = False) -> str:
+def run_one(
+    config: RunConfig, directory: Path, overrides: dict, rerun: bool = False, replicas: Replicas | None = None
+) -> str:
     """Train in this process until the run is finished or told to stop; returns its state.
 
     A finished run is left as it is unless `rerun`; an interrupted one goes on from its checkpoint. `busy` means that
     another live process owns the directory. SIGTERM and SIGINT save the state at the next step boundary. An exception
-    leaves the status `failed`, its traceback in run.log, and is raised again.
+    leaves the status `failed`, its traceback in run.log, and is raised again. The further processes of a run that has
+    several are started here, unless `replicas` says that they are waiting.
     """
     make_folder(directory)
     with owning(directory) as mine:
@@ -63,17 +67,36 @@ def run_one(config: RunConfig, directory: Path, overrides: dict, rerun: bool = F
             _forget(directory)
         attempts = 1 + (before.attempts if before else 0)
         try:
-            return _train(config, directory, attempts, 0.0 if rerun or not before else before.seconds)
+            with contextlib.nullcontext(replicas) if replicas else replicated(config) as together:
+                return _train(config, directory, attempts, 0.0 if rerun or not before else before.seconds, together)
         except Exception as error:
             _mark_failed(config, directory, attempts, error)
             raise
 
 
-def _train(config: RunConfig, directory: Path, attempts: int, seconds_before: float) -> str:
+def follow(request: dict) -> None:
+    """Be a further process of a run, until process 0 needs it no more. Signals to stop are for process 0."""
+    for number in SIGNAL_STATES:
+        signal.signal(number, signal.SIG_IGN)
+    with invited(request) as replicas:
+        take_part(replicas)
+
+
+def take_part(replicas: Replicas) -> None:
+    """Train this process's share of whatever process 0 trains; writes nothing."""
+    while (given := replicas.next_run()) is not None:
+        config, state = given
+        run, _ = begin(config, replicas)
+        run.load_state_dict(state)
+        train(run, lambda step, values: None, lambda: False)
+
+
+def _train(config: RunConfig, directory: Path, attempts: int, seconds_before: float, replicas: Replicas) -> str:
     if config.procedure != "train":
         return measure(config, directory, attempts, describe_environment(config, "cpu"))
-    run, environment = begin(config)
+    run, environment = begin(config, replicas)
     notes = _resume(run, directory, environment)
+    replicas.begin(config, run.state_dict())
     writer = RunWriter(directory, resume_at=run.step)
     report = Report(directory, run, writer, attempts, seconds_before, environment, notes)
     tracker = start_tracker(config.tracker, directory, to_dict(config))
@@ -85,13 +108,13 @@ def _train(config: RunConfig, directory: Path, attempts: int, seconds_before: fl
         _end_tracker(tracker, directory)
 
 
-def begin(config: RunConfig) -> tuple[TrainingState, dict]:
+def begin(config: RunConfig, replicas: Replicas = ALONE) -> tuple[TrainingState, dict]:
     """A run before its first step, and what its bits may depend on: versions, machine, source state, data."""
     torch.set_num_threads(config.threads)
     device = _device(config.device)
     image_sets = data.load(config.data, device)
     environment = describe_environment(config, device) | {"data": image_sets.fingerprint}
-    return TrainingState(config, image_sets, device), environment
+    return TrainingState(config, image_sets, device, replicas), environment
 
 
 def _close(run: TrainingState, writer: RunWriter, report: Report, outcome: Outcome) -> str:

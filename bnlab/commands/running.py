@@ -18,10 +18,11 @@ from bnlab.compose import split_launcher
 from bnlab.config import LauncherConfig, RunConfig
 from bnlab.errors import INTERRUPTED, PREEMPTED, RUNS_FAILED, BadInput, EnvironmentFault, Incomplete
 from bnlab.store import finished
+from bnlab.sweeping import torchrun
 from bnlab.sweeping.local import choose_jobs, listening
 from bnlab.sweeping.plan import DEFAULT_DATA, DEFAULT_SCALE, Plan, make_plan
 from bnlab.sweeping.progress import failure_line, watch
-from bnlab.sweeping.sweep import Sweep, make_sweep
+from bnlab.sweeping.sweep import Sweep, make_sweep, started_by_torchrun
 from bnlab.sweeping.tasks import USUAL, Outcome, Patience, Task
 
 RUN_EXAMPLES = """examples:
@@ -77,6 +78,8 @@ class Launch:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if started_by_torchrun() and not torchrun.is_process_0():
+        return torchrun.take_part()
     launcher, words = split_launcher(arguments.words)
     plan = make_plan(arguments.experiment, words)
     launch = _check([plan], launcher, arguments)
@@ -146,7 +149,10 @@ def _check(plans: Sequence[Plan], launcher: LauncherConfig, arguments: argparse.
 
 def _local_jobs(configs: Sequence[RunConfig], asked: int | None) -> int:
     on_gpu = any(config.device != "cpu" for config in configs) and any(Path("/dev").glob("nvidia[0-9]*"))
-    return choose_jobs(asked, max(config.threads for config in configs), on_gpu)
+    threads, replicas = (max(getattr(config, key) for config in configs) for key in ("threads", "replicas"))
+    if started_by_torchrun():
+        return choose_jobs(1, threads, on_gpu, torchrun.processes_here())
+    return choose_jobs(asked, threads, on_gpu, replicas)
 
 
 def _remote_jobs(asked: int | None) -> int:

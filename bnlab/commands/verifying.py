@@ -36,6 +36,8 @@ def verify(arguments: argparse.Namespace) -> int:
     stored = read_recorded(run)
     if stored.config.procedure != "train":
         raise BadInput(f"{run}: its procedure, {stored.config.procedure}, trains nothing; choose a run that trains")
+    if stored.config.replicas > 1:
+        raise BadInput(f"{run}: replicas={stored.config.replicas} trained it together; choose a run of one process")
     check_devices([stored.config.device])
     check_data([stored.config.data.name])
     from bnlab.verification import Verification  # here: from now on torch is needed

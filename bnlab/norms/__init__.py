@@ -13,9 +13,10 @@ from bnlab.norms.group import GroupNorm
 from bnlab.norms.lp import LpNorm
 from bnlab.norms.noise import Noise, NoisyBatchNorm, noise_off
 from bnlab.norms.renorm import BatchRenorm
+from bnlab.norms.synchronised import SynchronisedBatchNorm, together
 
 __all__ = ["NORMS", "BatchNorm", "BatchRenorm", "GroupNorm", "LpNorm", "Noise", "NoisyBatchNorm"]
-__all__ += ["make_norm", "noise_off"]
+__all__ += ["SynchronisedBatchNorm", "make_norm", "noise_off", "together"]
 
 Factory = Callable[[NormConfig, int, bool, "torch.Generator | None"], "nn.Module | None"]
 
@@ -26,7 +27,7 @@ def _without_noise(layer: Callable[[NormConfig, int, bool], nn.Module]) -> Facto
 
 NORMS: dict[str, Factory] = {
     "none": lambda config, units, spatial, generator: None,
-    "batch": _without_noise(BatchNorm),
+    "batch": lambda config, units, spatial, generator: _batch_norm(config)(config, units, spatial),
     "noisy_batch": NoisyBatchNorm,
     "noise": lambda config, units, spatial, generator: Noise(config.noise, units, spatial, generator),
     "layer": _without_noise(GroupNorm),
@@ -35,6 +36,10 @@ NORMS: dict[str, Factory] = {
     "lp": _without_noise(LpNorm),
     "renorm": _without_noise(BatchRenorm),
 }
+
+
+def _batch_norm(config: NormConfig) -> type[BatchNorm]:
+    return SynchronisedBatchNorm if config.statistics == "synchronised" else BatchNorm
 
 
 def make_norm(config: NormConfig, units: int, spatial: bool, generator: torch.Generator | None) -> nn.Module | None:

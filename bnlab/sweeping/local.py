@@ -61,24 +61,28 @@ def cores() -> int:
         return available
 
 
-def choose_jobs(asked: int | None, threads: int, on_gpu: bool = False) -> int:
+def choose_jobs(asked: int | None, threads: int, on_gpu: bool = False, replicas: int = 1) -> int:
     """Runs at a time: as asked, else what fills the cores, else one on a GPU.
 
-    Errors: BadInput when jobs x threads exceeds the cores, which makes every run many times slower.
+    Errors: BadInput when jobs x threads x replicas exceeds the cores, which makes every run many times slower.
     """
-    available = cores()
+    available = cores() // replicas
     jobs = asked if asked is not None else max(1, 1 if on_gpu else available // threads)
     if jobs < 1:
         raise BadInput(f"--jobs {jobs}: at least 1 run at a time")
     if jobs * threads > available:
+        shared = f" x replicas={replicas}" if replicas > 1 else ""
+        needed = jobs * threads * replicas
         raise BadInput(
-            f"--jobs {jobs} x threads={threads} needs {jobs * threads} cores, this machine lends {available}; "
+            f"--jobs {jobs} x threads={threads}{shared} needs {needed} cores, this machine lends {cores()}; "
             f"more than it has is far slower, so give {_fitting(available, threads)}"
         )
     return jobs
 
 
 def _fitting(available: int, threads: int) -> str:
+    if available == 0:
+        return f"replicas={cores()}"
     return f"--jobs {available // threads}" if threads <= available else f"--jobs 1 threads={available}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +19,7 @@ EXECUTORS = {
     "local": ("local", "LocalSweep"),
     "ray": ("ray_cluster", "RaySweep"),
     "slurm": ("slurm", "SlurmSweep"),
+    "torchrun": ("torchrun", "TorchrunSweep"),  # not chosen: it is what started this process
 }
 
 
@@ -48,10 +50,14 @@ class Sweep(Protocol):
         """Until every task ended, or a signal stopped the sweep; outcomes in the order in which runs ended."""
 
 
+def started_by_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def make_sweep(
     launcher: LauncherConfig, tasks: Sequence[Task], jobs: int, watcher: Watcher, stop: Stop, patience: Patience
 ) -> Sweep:
     """The executor of a launcher; `jobs` is how many runs are at work at a time."""
-    module, name = EXECUTORS[launcher.name]
+    module, name = EXECUTORS["torchrun" if started_by_torchrun() else launcher.name]
     executor = getattr(importlib.import_module(f"bnlab.sweeping.{module}"), name)
     return executor(list(tasks), jobs, watcher, stop, patience, launcher)

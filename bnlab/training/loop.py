@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from bnlab.probes import Moment, undisturbed
@@ -18,6 +20,7 @@ from bnlab.training.state import TrainingState
 STEPS_BETWEEN_LOOKS = 20
 
 Record = Callable[[int, dict[str, Value]], None]
+Forward = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,58 +37,73 @@ def train(run: TrainingState, record: Record, between_steps: Callable[[], bool])
     `record(step, values)` gets what the probes saw after `step` updates. `between_steps()` is called before every step;
     True stops the run there, so that it can be saved.
     """
+    forward = run.replicas.forward(run.net)
     while run.step < run.config.steps:
-        if between_steps():
+        if run.replicas.any(between_steps()):
             return Outcome("stopped")
-        x, y = run.batches.next()
-        with run.probing.listening(run.step) as tapped:
-            logits = run.net(x)
-        loss = cross_entropy(logits, y)
+        batch = run.batches.next()
+        seen = _pass(run, forward, *run.replicas.share(batch))
         measuring = bool(run.probing.due(run.step))
         look = run.step % STEPS_BETWEEN_LOOKS == 0
-        if not math.isfinite(loss.item()) or (look and not _buffers_are_finite(run.net)):
+        if run.replicas.any(_diverged(run, seen.loss, look)):
             return Outcome("diverged", diverged_at=run.step)
         run.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        seen.loss.backward()
         if measuring:
-            run.probing.before(_moment(run, x, y, logits, loss, tapped))
+            run.probing.before(_shown(run, batch, seen))
         set_learning_rate(run.optimizer, learning_rate(run.config, run.step))
         run.optimizer.step()
         if measuring:
             record(run.step, run.probing.after())
         run.step += 1
-    return _measure_the_end(run, record)
+    return _measure_the_end(run, forward, record)
 
 
-def _measure_the_end(run: TrainingState, record: Record) -> Outcome:
+def _measure_the_end(run: TrainingState, forward: Forward, record: Record) -> Outcome:
     """One more measurement after the last update, on the next batch, with nothing updated."""
     with undisturbed(run.net, run.streams.moving()):
-        x, y = run.batches.next()
-        with run.probing.listening(run.step) as tapped:
-            logits = run.net(x)
-        loss = cross_entropy(logits, y)
-        if not math.isfinite(loss.item()) or not _buffers_are_finite(run.net):
+        batch = run.batches.next()
+        seen = _pass(run, forward, *run.replicas.share(batch))
+        if run.replicas.any(_diverged(run, seen.loss, look=True)):
             return Outcome("diverged", diverged_at=run.step)
         run.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        run.probing.before(_moment(run, x, y, logits, loss, tapped))
+        seen.loss.backward()
+        run.probing.before(_shown(run, batch, seen))
         record(run.step, run.probing.after())
     return Outcome("done")
 
 
-def _moment(run: TrainingState, x, y, logits, loss, tapped) -> Moment:
+def _pass(run: TrainingState, forward: Forward, x: Tensor, y: Tensor) -> Moment:
+    """A forward pass with its loss, both still attached to their graph."""
+    with run.probing.listening(run.step) as tapped:
+        logits = forward(x)
     return Moment(
         step=run.step,
         model=run.net,
         x=x,
         y=y,
-        logits=logits.detach(),
-        loss=loss.detach(),
+        logits=logits,
+        loss=cross_entropy(logits, y),
         data=run.data,
         config=run.config,
         steps_per_epoch=run.batches.steps_per_epoch,
         tapped=tapped,
     )
+
+
+def _shown(run: TrainingState, batch: Sequence[Tensor], seen: Moment) -> Moment:
+    """What probes are shown of a step: its own pass, in several processes that of the whole batch, made again here.
+
+    Where replicas have statistics of their own, no pass has all of them, and the share of this process is shown.
+    """
+    if run.replicas.size > 1 and not run.config.splits_statistics:
+        with undisturbed(run.net, run.streams.moving()), torch.no_grad():
+            seen = _pass(run, run.net, *batch)
+    return dataclasses.replace(seen, logits=seen.logits.detach(), loss=seen.loss.detach())
+
+
+def _diverged(run: TrainingState, loss: Tensor, look: bool) -> bool:
+    return not math.isfinite(loss.item()) or (look and not _buffers_are_finite(run.net))
 
 
 def _buffers_are_finite(net: torch.nn.Module) -> bool:

@@ -11,6 +11,7 @@ from bnlab.data.batches import Batches
 from bnlab.data.image_set import ImageSets
 from bnlab.models import build
 from bnlab.probes import PROBES, Probing
+from bnlab.training.distributed import ALONE, Replicas
 from bnlab.training.optim import make_optimizer
 from bnlab.training.seeding import streams
 
@@ -18,8 +19,10 @@ from bnlab.training.seeding import streams
 class TrainingState:
     """The net, optimiser, batches, random streams and probes of one run after `step` updates."""
 
-    def __init__(self, config: RunConfig, data: ImageSets, device: str) -> None:
+    def __init__(self, config: RunConfig, data: ImageSets, device: str, replicas: Replicas = ALONE) -> None:
+        """`replicas` are the processes that train this run together; only process 0 measures."""
         self.config = config
+        self.replicas = replicas
         self.data = data
         self.step = 0
         self.streams = streams(config.seed, device)
@@ -37,7 +40,7 @@ class TrainingState:
             flip=config.data.flip,
             channels_last=net.spatial,
         )
-        probes = [PROBES[name] for name in config.probe.names]
+        probes = [PROBES[name] for name in config.probe.names if replicas.rank == 0]
         self.probing = Probing(probes, config, self.net, self.batches.steps_per_epoch, self.streams.moving())
 
     def state_dict(self) -> dict:
