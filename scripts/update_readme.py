@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from bnlab import paths
@@ -20,14 +21,36 @@ FOR_TESTS, DEMONSTRATION = "smoke", "digits"  # a scale and a data set that READ
 
 
 def verdicts(results: Path) -> str:
-    """A Markdown table with one row per claim, at the best setting that has verdicts."""
+    """What has been judged, at the best setting of each claim: a table of measured claims, lists of exact ones."""
     judged = []
     for target in targets(results, parse_selection([])):
         stored = paths.claims_json(target.directory)
         if stored.is_file() and target.scale != FOR_TESTS and target.data != DEMONSTRATION:
             judged += [(target, row) for row in json.loads(stored.read_text())]
+    rows = sorted(best_rows(judged), key=lambda row: row["id"])
+    measured = [row for row in rows if _is_measured(row)]
     header = "| claim | the article says | verdict | effect, 95 % interval | n | published | data, scale |"
-    return "\n".join([header, f"|{'---|' * 7}", *(_line(row) for row in best_rows(judged))])
+    table = [header, f"|{'---|' * 7}", *map(_line, measured)]
+    exact = _exact([row for row in rows if row not in measured])
+    return "\n".join([*table, "", *exact, "", f"That is {len(rows)} of the 92 claims; the others wait for their runs."])
+
+
+def _is_measured(row: dict) -> bool:
+    """Whether seeds and intervals decide the claim; else it is exactly true or false, or a matter of reading."""
+    return any(part["interval"] is not None for part in [row, *row["parts"]])
+
+
+def _exact(rows: list[dict]) -> Iterator[str]:
+    yield "Sentences that no chance decides, tried on random cases in float64 or read in their source:"
+    yield ""
+    for verdict in dict.fromkeys(row["verdict"] for row in rows):
+        links = ", ".join(f"[{row['id']}]({_page(row)})" for row in rows if row["verdict"] == verdict)
+        yield f"- **{verdict}**: {links}"
+
+
+def _page(row: dict) -> str:
+    page = f"results/{row['experiment']}/{row['data']}-{row['scale']}/claims.md"
+    return f"{page}#{row['id'].lower()}-{row['verdict']}"
 
 
 def _line(row: dict) -> str:
@@ -37,9 +60,7 @@ def _line(row: dict) -> str:
         effect = ", ".join(f"{words.count(w)} of {len(words)} parts {w}" for w in dict.fromkeys(words))
     else:
         effect = f"{effect_text(row)} {interval_text(row)}"
-    page = f"results/{row['experiment']}/{row['data']}-{row['scale']}/claims.md"
-    anchor = f"{row['id']}-{row['verdict']}".lower()
-    cells = (f"[{row['id']}]({page}#{anchor})", row["says"], f"**{row['verdict']}**", effect, n_text(row))
+    cells = (f"[{row['id']}]({_page(row)})", row["says"], f"**{row['verdict']}**", effect, n_text(row))
     return f"| {' | '.join(_cell(c) for c in (*cells, published_text(row), row['data'] + '-' + row['scale']))} |"
 
 
