@@ -18,12 +18,13 @@ PYTHON ?= $(shell for p in $(PYTHONS); do \
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help setup reproduce test test-all lint bench
+.PHONY: help setup reproduce test test-all kill-storm lint bench
 
 help:
 	@echo "make reproduce   train both experiments on the digits, draw their figures, print the verdicts"
 	@echo "make test        the tests that need no root and no service"
 	@echo "make test-all    those, then the marked groups: $(GROUPS)"
+	@echo "make kill-storm  a sweep killed 500 times at random instants, compared with one left alone"
 	@echo "make lint        ruff"
 	@echo "make bench       throughput against a bare loop and the usual loader"
 	@echo "make setup       only build $(VENV)"
@@ -50,6 +51,10 @@ test: $(INSTALLED)
 # 5 says that no test carries any of these marks.
 test-all: test $(GROUPS_INSTALLED)
 	$(PYTEST) -m "$(GROUPS)" $(if $(GROUP_REPORT),--junitxml=$(GROUP_REPORT)) || test $$? -eq 5
+
+# Minutes; the group that test-all runs is the same with 25 kills.
+kill-storm: $(INSTALLED)
+	BNLAB_KILLS=500 $(PYTEST) -s -m kill_storm
 
 lint: $(INSTALLED)
 	$(VENV)/bin/python -m ruff check .
