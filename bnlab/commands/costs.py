@@ -15,7 +15,9 @@ from bnlab.store import Status
 from bnlab.sweeping.estimate import kind_of
 
 # Bytes of a finished run, as lines and as columns together: fitted to runs of two experiments, which agree to 8 %.
-BYTES_PER_NUMBER, BYTES_PER_HISTOGRAM, OTHER_BYTES = 43, 310, 6000
+BYTES_PER_NUMBER, BYTES_PER_HISTOGRAM, BYTES_PER_DIGEST, OTHER_BYTES = 43, 310, 50, 6000
+# What a procedure yields with a row, about; none is told by its plan.
+NUMBERS_PER_ROW = 40
 # The files of so many finished runs are looked at, evenly over all of them.
 MOST_MEASURED = 50
 
@@ -42,7 +44,7 @@ def seconds_ahead(ahead: Iterable[tuple[RunConfig, int]], finished: Sequence[Fin
         for kind in (kind_of(run.config), ()):
             spent[kind][0] += run.status.seconds
             spent[kind][1] += run.status.step
-    cost = {kind: seconds / steps for kind, (seconds, steps) in spent.items() if steps}
+    cost = {kind: seconds / steps for kind, (seconds, steps) in spent.items() if seconds and steps}
     if not cost:
         return None
     return sum(steps * cost.get(kind_of(config), cost[()]) for config, steps in ahead)
@@ -61,11 +63,31 @@ def bytes_ahead(configs: Iterable[RunConfig], finished: Sequence[FinishedRun]) -
 
 def planned_bytes(config: RunConfig) -> int:
     numbers, histograms = planned_records(config)
-    return OTHER_BYTES + BYTES_PER_NUMBER * numbers + BYTES_PER_HISTOGRAM * histograms
+    measured = BYTES_PER_NUMBER * numbers + BYTES_PER_HISTOGRAM * histograms
+    return OTHER_BYTES + measured + BYTES_PER_DIGEST * planned_digests(config)
+
+
+def planned_digests(config: RunConfig) -> int:
+    """How many sums of tensors a run keeps for `bnlab verify`, about: the optimiser's count once it has begun."""
+    if config.procedure != "train":
+        return 0
+    norms = 0 if config.norm.name == "none" else 4
+    blocks = hidden_layers(config.model)
+    parameters = blocks * (3 if norms else 2) + 2
+    kept = {"adam": 3, "sgd": int(config.optim.momentum > 0)}[config.optim.name]
+    ladder = _ladder(config.checkpoint, config.steps, config.data, config.batch_size)
+    return ladder * (blocks * (1 + norms) + 2 + parameters * kept)
+
+
+@functools.lru_cache(maxsize=1024)
+def _ladder(checkpoint: str, steps: int, data: DataConfig, batch_size: int) -> int:
+    return 1 + len(Cadence.parse(f"log100+{checkpoint}").steps(steps, images_to_train_on(data) // batch_size))
 
 
 def planned_records(config: RunConfig) -> tuple[int, int]:
     """How many numbers and how many histograms a run records, unless it diverges."""
+    if config.procedure != "train":
+        return NUMBERS_PER_ROW * config.steps, 0
     noisy = config.norm.name == "noisy_batch"
     return _records(config.probe, config.model, config.data, config.batch_size, config.steps, noisy)
 
