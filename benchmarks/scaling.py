@@ -93,10 +93,9 @@ def growth(sizes: Sequence[int], values: Sequence[float]) -> float:
     return math.log(after / before) / math.log(sizes[-1] / sizes[-2])
 
 
-def extrapolated(sizes: Sequence[int], values: Sequence[float], wanted: int) -> float:
-    """The value at `wanted` if growth went on as between the two largest sizes, and at least in proportion."""
+def extrapolated(sizes: Sequence[int], values: Sequence[float], wanted: int, exponent: float) -> float:
+    """The value at `wanted` if what is above the smallest size's grew on with this exponent, at least in proportion."""
     start = values[0] if len(values) > 2 else 0.0
-    exponent = growth(sizes, values)
     exponent = 1.0 if math.isnan(exponent) else max(exponent, 1.0)
     return start + max(values[-1] - start, 0.0) * (wanted / sizes[-1]) ** exponent
 
@@ -135,8 +134,8 @@ def table(sizes: Sequence[int], found: dict[str, list[Cost]]) -> str:
         cells = [name, *map(_spelt, seconds), _spelt(cpu[-1]), f"{memory[-1]:,.0f} MB"]
         cells.append("none" if math.isnan(exponent) else f"n^{exponent:.2f}")
         if estimating:
-            cells.append(_spelt(extrapolated(sizes, seconds, ESTIMATED)))
-            cells.append(f"{extrapolated(sizes, memory, ESTIMATED):,.0f} MB")
+            cells.append(_spelt(extrapolated(sizes, seconds, ESTIMATED, exponent)))
+            cells.append(f"{extrapolated(sizes, memory, ESTIMATED, growth(sizes, memory)):,.0f} MB")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

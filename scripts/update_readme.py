@@ -1,6 +1,6 @@
-"""Writes the measured parts of README.md from what is stored, or with --check says whether they agree.
+"""Writes the measured parts of README.md and docs/sweeps.md from what is stored, or with --check says if they agree.
 
-The verdicts come from `results/*/*/claims.json`, the throughput from `benchmarks/throughput.json`.
+The verdicts come from `results/*/*/claims.json`, throughput and scaling from the tables in `benchmarks/`.
 """
 
 from __future__ import annotations
@@ -68,30 +68,43 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def throughput(benchmarks: Path) -> str:
-    return (benchmarks / "throughput.md").read_text().strip()
+def measured(name: str) -> str:
+    return (ROOT / "benchmarks" / f"{name}.md").read_text().strip()
 
 
-def filled(readme: str, blocks: dict[str, str]) -> str:
-    """README with the text between `<!-- NAME: begin -->` and `<!-- NAME: end -->` replaced by each block."""
+def pages() -> dict[Path, dict[str, str]]:
+    """Every page with the text of its measured parts, by their names."""
+    return {
+        ROOT / "README.md": {"verdicts": verdicts(ROOT / "results"), "throughput": measured("throughput")},
+        ROOT / "docs" / "sweeps.md": {"scaling": measured("scaling")},
+    }
+
+
+def filled(page: Path, blocks: dict[str, str]) -> str:
+    """The page with the text between `<!-- NAME: begin -->` and `<!-- NAME: end -->` replaced by each block."""
+    content = page.read_text()
     for name, text in blocks.items():
         pattern = re.compile(rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)", re.DOTALL)
-        if not pattern.search(readme):
-            raise SystemExit(f"README.md: the marks of {name} are gone; put them back")
-        begin, end = pattern.search(readme).groups()
-        readme = pattern.sub(lambda _, new=f"{begin}{text}\n{end}": new, readme)
-    return readme
+        if not pattern.search(content):
+            raise SystemExit(f"{page.name}: the marks of {name} are gone; put them back")
+        begin, end = pattern.search(content).groups()
+        content = pattern.sub(lambda _, new=f"{begin}{text}\n{end}": new, content)
+    return content
 
 
 def main() -> int:
-    path = ROOT / "README.md"
-    before = path.read_text()
-    after = filled(before, {"verdicts": verdicts(ROOT / "results"), "throughput": throughput(ROOT / "benchmarks")})
+    contents = {page: filled(page, blocks) for page, blocks in pages().items()}
+    stale = [page for page, content in contents.items() if page.read_text() != content]
     if "--check" in sys.argv[1:]:
-        stale = "README.md is stale; type `python scripts/update_readme.py`"
-        print(stale if after != before else "README.md agrees with what is stored")
-        return int(after != before)
-    path.write_text(after)
+        names = " and ".join(str(page.relative_to(ROOT)) for page in stale)
+        print(
+            f"stale: {names}; type `python scripts/update_readme.py`"
+            if stale
+            else "all pages agree with what is stored"
+        )
+        return int(bool(stale))
+    for page in stale:
+        page.write_text(contents[page])
     return 0
 
 

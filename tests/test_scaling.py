@@ -125,12 +125,12 @@ def test_growth_is_the_exponent_of_what_is_above_the_start(exponent):
     slow_twin = math.log10((values[2] - values[0]) / (values[1] - values[0]))
     assert found == pytest.approx(slow_twin) and found == pytest.approx(exponent, abs=0.05)
     law = 0.5 + 1e-6 * 100_000**exponent
-    assert scaling.extrapolated(sizes, values, 100_000) == pytest.approx(law, rel=0.15)
+    assert scaling.extrapolated(sizes, values, 100_000, found) == pytest.approx(law, rel=0.15)
 
 
 def test_what_does_not_grow_is_not_extrapolated():
     assert math.isnan(scaling.growth((100, 1_000, 10_000), (1.0, 1.0, 1.0)))
-    assert scaling.extrapolated((100, 1_000, 10_000), (1.0, 1.0, 1.0), 100_000) == 1.0
+    assert scaling.extrapolated((100, 1_000, 10_000), (1.0, 1.0, 1.0), 100_000, math.nan) == 1.0
 
 
 def test_the_benchmark_measures_every_task(tmp_path):
