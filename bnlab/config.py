@@ -272,11 +272,40 @@ class MomentsConfig:
 
 
 @dataclass(frozen=True)
+class IcsConfig:
+    cadence: str = "100it"
+    layers: tuple[int, ...] = ()  # 1-based; empty takes all, and each one costs a forward and a backward pass
+
+    def __post_init__(self) -> None:
+        Cadence.parse(self.cadence, "probe.ics.cadence")
+        if any(layer < 1 for layer in self.layers):
+            _fail("probe.ics.layers", list(self.layers), "layers are counted from 1")
+
+
+@dataclass(frozen=True)
+class LandscapeConfig:
+    """Santurkar et al. 2018, figures 4 and 11. Each factor costs a forward and a backward pass, per direction."""
+
+    cadence: str = "100it"
+    factors: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)  # step lengths in units of the configured lr
+    random_direction: bool = False  # also along a random direction as long as the gradient
+
+    def __post_init__(self) -> None:
+        Cadence.parse(self.cadence, "probe.landscape.cadence")
+        for factor in self.factors:
+            _number("probe.landscape.factors", factor, 0, open_low=True)
+        if not self.factors or len({f"{factor:g}" for factor in self.factors}) < len(self.factors):
+            _fail("probe.landscape.factors", list(self.factors), "needs at least one factor, and none of them twice")
+
+
+@dataclass(frozen=True)
 class ProbeConfig:
     names: tuple[str, ...] = ("curves", "activations", "moments")
     curves: CurvesConfig = field(default_factory=CurvesConfig)
     activations: ActivationsConfig = field(default_factory=ActivationsConfig)
     moments: MomentsConfig = field(default_factory=MomentsConfig)
+    ics: IcsConfig = field(default_factory=IcsConfig)
+    landscape: LandscapeConfig = field(default_factory=LandscapeConfig)
 
     def __post_init__(self) -> None:
         known = tuple(f.name for f in dataclasses.fields(self) if f.name != "names")
@@ -368,7 +397,7 @@ def hidden_layers(model: ModelConfig) -> int:
 
 def _check_layers(config: RunConfig) -> None:
     blocks = hidden_layers(config.model)
-    for name in ("activations", "moments"):
+    for name in ("activations", "moments", "ics"):
         layers = getattr(config.probe, name).layers
         if any(layer > blocks for layer in layers):
             rule = f"there is no layer {max(layers)}; {config.model.name} has {blocks} hidden layers"

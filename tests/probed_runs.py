@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import torch
@@ -11,7 +12,8 @@ from bnlab import data
 from bnlab.cadence import Cadence
 from bnlab.config import DataConfig, ModelConfig, NormConfig, OptimConfig, ProbeConfig, RunConfig
 from bnlab.errors import BnlabError
-from bnlab.probes import Probe, Probing
+from bnlab.models import Net
+from bnlab.probes import Moment, Probe, Probing
 from bnlab.training.loop import train
 from bnlab.training.state import TrainingState
 
@@ -83,3 +85,39 @@ def trained(run: TrainingState) -> tuple[list[Tensor], dict[int, dict]]:
 
 def same(left: list[Tensor], right: list[Tensor]) -> bool:
     return len(left) == len(right) and all(torch.equal(a, b) for a, b in zip(left, right))
+
+
+def moment_of(run: TrainingState) -> Moment:
+    """The next training step of `run` after its backward pass and before its update, as the loop shows it."""
+    x, y = run.batches.next()
+    logits = run.net(x)
+    loss = torch.nn.functional.cross_entropy(logits, y)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    per_epoch = run.batches.steps_per_epoch
+    return Moment(run.step, run.net, x, y, logits.detach(), loss.detach(), run.data, run.config, per_epoch)
+
+
+def measured(probe: Probe, run: TrainingState, update: bool = True) -> dict[str, float]:
+    """What `probe` yields at the next step of `run`, which makes its update in between or leaves it out."""
+    measurement = probe.measure(moment_of(run))
+    next(measurement)
+    if update:
+        run.optimizer.step()
+    return next(measurement)
+
+
+def twin_gradients(net: Net, moment: Moment) -> tuple[float, dict[str, Tensor]]:
+    """Loss and gradients of a copy of `net` on the moment's batch, with the random states that hold now.
+
+    The slow way: a deep copy of everything, the penalty added parameter by parameter, and `backward`.
+    """
+    state = torch.get_rng_state()
+    twin = copy.deepcopy(net).train()
+    loss = torch.nn.functional.cross_entropy(twin(moment.x), moment.y)
+    for parameter in twin.parameters():
+        loss = loss + 0.5 * moment.config.optim.weight_decay * (parameter * parameter).sum()
+    twin.zero_grad()
+    loss.backward()
+    torch.set_rng_state(state)
+    return loss.item(), {name: parameter.grad.double() for name, parameter in twin.named_parameters()}
