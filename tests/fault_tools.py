@@ -21,13 +21,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from bnlab import paths, store
+from bnlab.compose import build
 from bnlab.config import (
     ActivationsConfig,
     CurvesConfig,
     DataConfig,
     ModelConfig,
     MomentsConfig,
-    NormConfig,
     OptimConfig,
     ProbeConfig,
     RunConfig,
@@ -217,13 +217,12 @@ def _tell_commits(running, far: Connection) -> None:
 
 def tiny(variant: str = "bn_noise", **changes) -> RunConfig:
     """Seven steps, four of them an epoch, with every generator at work; checkpoints at 2, 4 and 6."""
-    norms = {"plain": "none", "bn": "batch", "bn_noise": "noisy_batch", "plain_noise": "noise"}
     values = {
         "experiment": "x",
         "variant": variant,
         "data": DataConfig(name="synthetic", train_subset=64, crop=1, flip=True),
         "model": ModelConfig(name="mlp", widths=(5,)),
-        "norm": NormConfig(name=norms[variant]),
+        "norm": build({"variant": variant}, {"batch_size": 16}).norm,
         "optim": OptimConfig(name="adam"),
         "probe": ProbeConfig(
             curves=CurvesConfig(cadence="1it", full="5it"),

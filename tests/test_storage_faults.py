@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import resource
@@ -32,11 +33,8 @@ def places(survey: Survey) -> range:
 def test_every_storage_call_is_counted(tmp_path):
     """What Python itself reports of a run is an independent list: opens for writing, renames, deletions, folders."""
     log = tmp_path / "audit"
-    os.environ["BNLAB_AUDIT"] = f"{log}:{tmp_path / 'runs' / 'run'}"
-    try:
-        made = attempt(tiny(), tmp_path / "runs" / "run", prepare=audit)
-    finally:
-        del os.environ["BNLAB_AUDIT"]
+    run = tmp_path / "runs" / "run"
+    made = attempt(tiny(), run, prepare=functools.partial(audit, str(log), str(run)))
     same = {"rename": "replace", "remove": "unlink"}
     counted = [(same.get(call, call), name) for call, name in made.calls if call not in ("write", "fsync")]
     heard = [tuple(json.loads(line)) for line in log.read_text().splitlines()]
@@ -44,8 +42,7 @@ def test_every_storage_call_is_counted(tmp_path):
     assert {call for call, _ in made.calls} >= {"open", "write", "fsync", "replace", "mkdir"}
 
 
-def audit() -> None:
-    log, _, folder = os.environ["BNLAB_AUDIT"].partition(":")
+def audit(log: str, folder: str) -> None:
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def hear(event: str, arguments: tuple) -> None:
