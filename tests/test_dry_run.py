@@ -23,6 +23,10 @@ KINDS = {
     "noise, every epoch": f"{MLP} variant=bn_noise probe.curves.full=1ep probe.moments.layers=[2] steps=29",
     "a convolutional net, few probes": "scale=smoke model=convnet lr=0.02 variant=bn steps=3 "
     "probe.names=[curves,activations] probe.activations.histograms=never",
+    "gradient shifts and one line": f"{MLP} variant=bn_noise steps=6 probe.names=[ics,landscape] "
+    "probe.ics.cadence=2it probe.ics.layers=[1,3] probe.landscape.cadence=4it",
+    "gradient shifts of all layers and two lines": f"{MLP} variant=bn steps=5 probe.names=[ics,landscape] "
+    "probe.ics.cadence=1it probe.landscape.factors=[1,2] probe.landscape.random_direction=true",
     "a cadence that meets the end": f"{MLP} variant=bn steps=6 probe.moments.cadence=3it probe.curves.cadence=4it",
 }
 

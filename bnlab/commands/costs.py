@@ -25,6 +25,8 @@ MOST_MEASURED = 50
 ACTIVATION_NUMBERS = 8 + 8 + 3 + 5
 FRACTIONS = {"sigmoid": 2, "tanh": 1, "relu": 2}
 ACTIVATION_HISTOGRAMS = 3
+# Per record of the landscape: at the start; per line, and per line and factor.
+START_NUMBERS, LINE_NUMBERS, POINT_NUMBERS = 2, 6, 3
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,13 @@ def _records(
         layers = len(probe.moments.layers) or hidden_layers(model)
         records = len(Cadence.parse(probe.moments.cadence).steps(steps + 1, images_to_train_on(data) // batch_size))
         numbers += layers * (6 * records - 2 * bool(records))  # the first has no change since the one before
+    if "ics" in probe.names:
+        records = len(Cadence.parse(probe.ics.cadence).steps(steps, images_to_train_on(data) // batch_size))
+        numbers += 3 * (len(probe.ics.layers) or hidden_layers(model)) * records
+    if "landscape" in probe.names:
+        line = LINE_NUMBERS + POINT_NUMBERS * len(probe.landscape.factors)
+        lines = 1 + probe.landscape.random_direction
+        numbers += (START_NUMBERS + lines * line) * due(probe.landscape.cadence)
     return numbers, histograms
 
 
