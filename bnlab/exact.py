@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bnlab.claims import REFUTED, SUPPORTED, UNDECIDED, Verdict, combine
+from bnlab.claims import REFUTED, SUPPORTED, UNDECIDED, Claim, Verdict, combine
 
 if TYPE_CHECKING:
     from bnlab.store import Runs
@@ -105,6 +106,16 @@ class AllOf:
 
     def __call__(self, runs: Runs) -> Verdict:
         return combine(statement.judge(runs) for statement in self.statements)
+
+
+def measured_statements(claims: Iterable[Claim]) -> list[Identity | Counterexample]:
+    """Every statement of these claims that has a number, once, in the order of the claims."""
+    found = {}
+    for claim in claims:
+        for statement in claim.test.statements:
+            if not isinstance(statement, Documented):
+                found.setdefault(statement.metric, statement)
+    return list(found.values())
 
 
 def cases(runs: Runs, metric: str) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.metadata
 import os
 import platform
 import signal
@@ -253,6 +254,7 @@ def describe_environment(config: RunConfig, device: str) -> dict:
         "bnlab": __version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "keras": _version("keras"),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
@@ -260,6 +262,14 @@ def describe_environment(config: RunConfig, device: str) -> dict:
         "commit": commit,
         "dirty": dirty,
     }
+
+
+def _version(package: str) -> str:
+    """Of an installed package, without importing it; empty where it is absent."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _source_state() -> tuple[str, bool]:

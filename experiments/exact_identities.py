@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bnlab.claims import Claim
-from bnlab.exact import ROUNDING, AllOf, Counterexample, Documented, Identity, cases
+from bnlab.exact import ROUNDING, AllOf, Counterexample, Documented, Identity, cases, measured_statements
 from bnlab.plots.drawing import Drawing, finish
 from bnlab.plots.errors import draw_errors
 from bnlab.plots.style import PAGE, new_figure, styled
@@ -358,7 +358,7 @@ def draw(runs: Runs) -> Drawing:
     """Errors of the identities, and how far the wrong forms miss, each over all its cases."""
     figure = new_figure(PAGE, 7.2)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    statements = _statements()
+    statements = measured_statements(CLAIMS)
     kinds = [[s for s in statements if isinstance(s, kind)] for kind in (Identity, Counterexample)]
     high = max(map(len, kinds))
     numbers = [
@@ -369,16 +369,6 @@ def draw(runs: Runs) -> Drawing:
     right.set(title="forms that do not", xlabel="how far they miss")
     words = "Dots: median over cases; lines: least to largest. Grey: the tolerance (left), the margin (right). "
     return finish(figure, numbers, runs, words + "Errors below 1e-17 are drawn there.")
-
-
-def _statements() -> list[Identity | Counterexample]:
-    """Every statement with a number once, in the order of the claims."""
-    found = {}
-    for claim in CLAIMS:
-        for statement in claim.test.statements:
-            if not isinstance(statement, Documented):
-                found.setdefault(statement.metric, statement)
-    return list(found.values())
 
 
 FIGURES = {"errors": draw}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -27,13 +28,19 @@ sys.meta_path.insert(0, Blocked())
 """
 
 
-GROUPS = ("real_data", "ray", "slurm", "browser", "kill_storm")
+GROUPS = ("real_data", "ray", "slurm", "keras", "browser", "kill_storm")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the groups of each test into the JUnit report, where `.ci/check_groups.py` looks for them."""
     for item in items:
         item.user_properties += [("group", group) for group in GROUPS if item.get_closest_marker(group)]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Importing Keras to see whether it is there would fix its backend."""
+    if item.get_closest_marker("keras") and importlib.util.find_spec("keras") is None:
+        pytest.skip("Keras is not installed")
 
 
 @pytest.fixture(autouse=True)

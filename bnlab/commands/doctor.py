@@ -21,7 +21,14 @@ REQUIRED = (
     *("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "PyYAML", "rich"),
     *("wandb", "pandas", "pyarrow", "matplotlib", "scipy", "scikit-learn"),
 )
-EXTRAS = {"ray": "ray", "submitit": "slurm", "tensorboard": "tensorboard", "starlette": "dashboard", "pytest": "dev"}
+EXTRAS = {
+    "ray": "ray",
+    "submitit": "slurm",
+    "keras": "keras",
+    "tensorboard": "tensorboard",
+    "starlette": "dashboard",
+    "pytest": "dev",
+}
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,8 @@ def setting_words(runs: Runs) -> str:
         return f"{runs.data}-{runs.scale}"
     row = runs.table.iloc[0]
     if row["procedure"] != "train":
-        return f"{runs.data}-{runs.scale}, {row['procedure']}, {row['steps']:,} cases of each of {runs.n} seeds"
+        seeds = f"each of {runs.n} seeds" if runs.n > 1 else "one seed"
+        return f"{runs.data}-{runs.scale}, {row['procedure']}, {row['steps']:,} cases of {seeds}"
     same = {key for key in _SHOWN if runs.table[key].nunique() == 1}
     words = [f"{runs.data}-{runs.scale}", _data_words(row), _model_words(row) if "model.name" in same else ""]
     words += [text.format(row[key]) for key, text in _TEXTS.items() if key in same]
