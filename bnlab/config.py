@@ -28,7 +28,8 @@ ACTIVATIONS = ("relu", "sigmoid", "tanh")
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "exponential")
 TRACKERS = ("none", "wandb")
-PROCEDURES = ("identities", "article_code")  # one module of bnlab/procedures each, and `train`, which is no module
+# One module of bnlab/procedures each; `train` is no module.
+PROCEDURES = ("identities", "article_code", "input_scaling")
 LAUNCHERS = ("local", "ray", "slurm")
 POSITIONS = ("before", "after")
 STATISTICS = ("replica", "synchronised")

@@ -80,6 +80,38 @@ class Counterexample:
 
 
 @dataclass(frozen=True)
+class Exceeds:
+    """A statement that something is large: `metric` lies above `margin`, fixed beforehand, in every case.
+
+    supported: in every case. refuted: in none. The effect is how far the nearest case lies beyond the margin.
+    """
+
+    label: str
+    metric: str
+    margin: float
+    unit: str
+    beside: bool = False
+
+    @property
+    def limit(self) -> float:
+        return self.margin
+
+    def judge(self, runs: Runs) -> Verdict:
+        found = cases(runs, self.metric)
+        planned = planned_cases(runs, len(found))
+        whole = Verdict(UNDECIDED, None, self.unit, n=len(found), planned=planned, label=self.label, margin=self.margin)
+        if not found or any(math.isnan(value) for value in found):
+            return _as_part(whole, self.beside)
+        least, most = min(found), max(found)
+        whole = replace(whole, note=f"lies between {least:.3g} and {most:.3g}")
+        if least > self.margin:
+            whole = replace(whole, verdict=SUPPORTED, effect=least - self.margin)
+        elif most <= self.margin:
+            whole = replace(whole, verdict=REFUTED, effect=most - self.margin)
+        return _as_part(whole, self.beside)
+
+
+@dataclass(frozen=True)
 class Documented:
     """A statement about what a source or a library says, checked by reading: `where` names the place."""
 
@@ -95,7 +127,7 @@ class Documented:
         )
 
 
-Statement = Identity | Counterexample | Documented
+Statement = Identity | Counterexample | Exceeds | Documented
 
 
 @dataclass(frozen=True)
