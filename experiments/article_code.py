@@ -74,7 +74,7 @@ CLAIMS: tuple[Claim, ...] = (
         "The arguments of the installed Keras, and what the layer makes of them beside Ioffe 2017, algorithm 1.",
         _none("renorm arguments that this Keras lacks", "renorm_arguments_missing"),
         _same("renorm=True is algorithm 1: xhat r + d, from the averages before", "renorm_formula"),
-        _same("unlike there, rmax sets no lower limit 1/rmax: rmin is 0", "renorm_r_unlimited_below", beside=True),
+        _same("unlike in algorithm 1, rmax sets no lower limit 1/rmax: rmin is 0", "renorm_r_unlimited_below", beside=True),
         Documented("Keras 3.0 had taken renorm out, a release of 2026 put it back",
                    "Keras issue 19857 and pull request 22047", beside=True),
     ),
@@ -88,8 +88,8 @@ CLAIMS: tuple[Claim, ...] = (
         _same("trap: the bias that Dense keeps is superfluous", "adding_bias_superfluous", beside=True),
         _same("trap: called for evaluation when new, it only divides by sqrt(1 + eps)", "adding_new_in_evaluation",
               beside=True),
-        _some("trap: behind Dense(activation=...) it stands behind the activation (S2-16)", "dense_after_activation",
-              beside=True),
+        _some("trap: added behind Dense(activation=...), it stands before the activation: layers that do not",
+              "dense_after_activation", beside=True),
     ),
     _claim(
         "S2-16", "X", "article S2, section 3.2",
@@ -97,25 +97,25 @@ CLAIMS: tuple[Claim, ...] = (
         "input_shape=(1,5), activation='relu'), BatchNormalization(), ...]",
         "The program as printed, beside the article's own text: just before the activation (S2-11), the bias removed "
         "(S2-12).",
-        _some("batch normalisations behind an activation", "dense_after_activation"),
-        _off("its first block beside f(BN(w x)), with the same weights: off by", "dense_order", 0.05),
-        _some("biases kept in front of a batch normalisation", "dense_biases_kept"),
-        _same("its first block is BN(f(w x + b))", "dense_formula_as_printed", beside=True),
-        _off("behind the activation the biases are not superfluous: without them off by", "dense_bias_matters", 0.01,
+        _some("each layer stands just before the activation: layers that do not", "dense_after_activation"),
+        _off("the program's first block gives f(BN(w x)): off by", "dense_order", 0.05),
+        _some("the bias in front of it is removed: biases kept", "dense_biases_kept"),
+        _same("the program's first block gives BN(f(w x + b))", "dense_formula_as_printed", beside=True),
+        _off("the program's biases are superfluous: without them off by", "dense_bias_matters", 0.01,
              beside=True),
         _none("it builds, with 96 + 64 + 544 + 128 + 66 = 898 parameters: off by", "dense_parameters", beside=True),
         _none("96 of them the moving averages: off by", "dense_non_trainable", beside=True),
         _none("input_shape=(1,5) makes tensors (N, 1, units) (0 if so)", "dense_rank_three", beside=True),
-        _same("of which axes 0 and 1 are normalised over together", "dense_statistics_over_positions", beside=True),
+        _same("axes 0 and 1 of such tensors are normalised over together", "dense_statistics_over_positions", beside=True),
     ),
     _claim(
         "S2-27", "X", "article S2, section 4.1",
         "implementing Batch Norm in Convolutional Neural Networks is really easy using modern frameworks. [...] "
         "[Conv2D(32, (3,3), input_shape=(28, 28, 3) activation='relu'), ...]",
         "The program as printed; with the comma it lacks; with the Flatten it lacks.",
-        _some("as printed it is no Python: SyntaxError (1 if so)", "conv_no_python"),
-        _some("with the comma, values per image beyond one for each of 2 classes", "conv_outputs_too_many"),
-        _some("with the comma, batch normalisations behind an activation", "conv_after_activation"),
+        _some("as printed it is Python: syntax errors", "conv_no_python"),
+        _some("with the comma, an image gets a value for each of 2 classes: values beyond", "conv_outputs_too_many"),
+        _some("each layer stands just before the activation: layers that do not", "conv_after_activation"),
         _none("with the comma, 896 + 128 + 9,248 + 128 + 66 = 10,466 parameters: off by", "conv_parameters",
               beside=True),
         _none("128 of them the moving averages: off by", "conv_non_trainable", beside=True),
@@ -129,34 +129,37 @@ CLAIMS: tuple[Claim, ...] = (
         "S2-28", "D", "article S2, sections 3.2 and 4.1",
         "Keras, Tensorflow, or Pytorch. They come with the most commonly used methods [...]. It does the operation in "
         "the background, using the same function we used before",
-        "Keras's layer beside torch's. TensorFlow is not run here.",
+        "Keras's layer beside torch's. Keras takes the variance as E[x^2] - E[x]^2, of which little is left in float32 "
+        "where a mean is large. TensorFlow is not run here.",
         _same("in training, the same output", "frameworks_output"),
         _same("the same input gradient", "frameworks_input_gradient"),
         _same("the same gradients of gamma and beta", "frameworks_parameter_gradients"),
         _same("from the same averages, the same output in evaluation", "frameworks_evaluation"),
         _same("the same moving mean where Keras's momentum is 1 - torch's", "frameworks_moving_mean", beside=True),
-        _off("the same number for momentum: moving means differ by", "frameworks_same_momentum", 0.5, beside=True),
-        _off("moving variances (Keras biased, torch not) differ by", "frameworks_moving_variance", 0.01, beside=True),
-        _same("m/(m - 1) is all that they differ by", "frameworks_moving_variance_over_m", beside=True),
-        _off("means 1,000 spreads from 0: Keras's E[x^2] - E[x]^2 is off by", "frameworks_large_mean", 1e-4,
+        _off("the same moving mean where momentum is the same number: off by", "frameworks_same_momentum", 0.5,
              beside=True),
+        _off("the same moving variance: off by (Keras biased, torch not)", "frameworks_moving_variance", 0.01,
+             beside=True),
+        _same("the same moving variance up to m/(m - 1)", "frameworks_moving_variance_over_m", beside=True),
+        _off("the same output at means of 1,000 spreads: off by", "frameworks_large_mean", 1e-4, beside=True),
     ),
 )  # fmt: skip
 
 
 @styled
 def draw(runs: Runs) -> Drawing:
-    """Errors of what holds, and how far what does not misses, each over all its cases."""
-    figure = new_figure(PAGE, 6.2)
+    """Errors of what holds, and how far what does not misses, each over all its cases; counts are in the table."""
+    figure = new_figure(PAGE, 4.2)
     panels = figure.subplots(1, 2, width_ratios=(3, 2))
-    kinds = [[s for s in measured_statements(CLAIMS) if isinstance(s, kind)] for kind in (Identity, Counterexample)]
+    errors = [statement for statement in measured_statements(CLAIMS) if statement.limit > 0]
+    kinds = [[s for s in errors if isinstance(s, kind)] for kind in (Identity, Counterexample)]
     high = max(map(len, kinds))
     numbers = [
         draw_errors(ax, {s.label: cases(runs, s.metric) for s in kind}, {s.label: s.limit for s in kind}, high)
         for ax, kind in zip(panels, kinds)
     ]
-    panels[0].set(title="what holds", xlabel="relative error, or count")
-    panels[1].set(title="what does not", xlabel="how far it misses, or count")
+    panels[0].set(title="what holds", xlabel="relative error")
+    panels[1].set(title="what does not", xlabel="how far it misses")
     words = "Dots: median over cases; lines: least to largest. Grey: the tolerance (left), the margin (right). "
     return finish(figure, numbers, runs, words + "0 is drawn at 1e-17.")
 

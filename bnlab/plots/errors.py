@@ -36,7 +36,7 @@ def draw_errors(
         drawn = [max(value, SMALLEST) for value in (least, median, largest)]
         ax.plot(drawn[::2], [-place, -place], color=COLOUR, linewidth=1.2)
         ax.plot(drawn[1], -place, color=COLOUR, marker="o", markersize=3)
-        ax.plot(max(limits[label], SMALLEST), -place, color="#8a8a8a", marker="|", markersize=8, markeredgewidth=1.4)
+        ax.plot(limits[label], -place, color="#8a8a8a", marker="|", markersize=8, markeredgewidth=1.4)
         ax.text(0.01, 0.22 - place, label, transform=ax.get_yaxis_transform(), fontsize=5.5, color=PUBLISHED.colour,
                 bbox={"facecolor": "white", "pad": 0.2, "linewidth": 0}, zorder=0.8)  # fmt: skip
     ax.set_xscale("log")
