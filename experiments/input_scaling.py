@@ -70,7 +70,7 @@ def recorded(runs: Runs, quantity: str) -> Effects:
 
 def raw_over_scaled(runs: Runs, quantity: str) -> Measured:
     """log10 of raw over z-scored, per seed; positive where scaling makes it smaller."""
-    raw, scaled = (recorded(runs, f"{quantity}/{scaling}") for scaling in ("raw", "z_score"))
+    raw, scaled = (recorded(runs, f"scaling/{quantity}/{scaling}") for scaling in ("raw", "z_score"))
     note = ", ".join(filter(None, (mean_note("mean raw", raw.values()), mean_note("z-scored", scaled.values()))))
     return paired_log_ratio(raw, scaled, planned_seeds(runs, SEEDS, len(raw)), note)
 
@@ -79,7 +79,7 @@ def gap_raw_over_scaled(runs: Runs, problem: str) -> Measured:
     """log10 of (test error over training error) of the nets, raw less z-scored."""
     sides = []
     for scaling in ("raw", "z_score"):
-        test, training = (recorded(runs, f"{part}_error/{problem}/net/{scaling}") for part in ("test", "train"))
+        test, training = (recorded(runs, f"scaling/{part}_error/{problem}/net/{scaling}") for part in ("test", "train"))
         sides.append({seed: test[seed] / training[seed] for seed in test})
     return paired_log_ratio(*sides, planned_seeds(runs, SEEDS, len(sides[0])))
 
@@ -87,8 +87,8 @@ def gap_raw_over_scaled(runs: Runs, problem: str) -> Measured:
 def _part(label: str, quantity: str, margin: float, beside: bool = False) -> Part:
     return Part(
         label=label,
-        metric=f"{quantity}, log10 of raw over z-scored per seed; each at the rate or penalty that is best for it on "
-        "validation data",
+        metric=f"scaling/{quantity}, log10 of raw over z-scored per seed; each at the rate or penalty that is best "
+        "for it on validation data",
         direction="raw larger",
         unit="log10 of the ratio",
         margin=margin,
@@ -101,7 +101,7 @@ def _part(label: str, quantity: str, margin: float, beside: bool = False) -> Par
 def _speed(problem: str, margin: float = FASTER) -> Part:
     """A net that does not get there counts as one step more than it had, which understates the difference."""
     label = f"net on {PROBLEMS[problem]}: steps to a validation error of 0.1"
-    return _part(label, f"steps_to_threshold/{problem}", margin)
+    return _part(label, f"net_steps/{problem}", margin)
 
 
 def _test_error(problem: str, model: str, margin: float, beside: bool = False) -> Part:
@@ -112,7 +112,7 @@ _KEYS = {"least squares": "least_squares", "ridge": "ridge", "net": "net"}
 _GAPS = tuple(
     Part(
         label=f"net on {PROBLEMS[problem]}: test error over training error",
-        metric=f"test_error and train_error/{problem}/net, log10 of their ratio, raw less z-scored",
+        metric=f"scaling/test_error and train_error/{problem}/net, log10 of their ratio, raw less z-scored",
         direction="raw larger",
         unit="log10 of the ratio",
         margin=EQUAL,
@@ -323,7 +323,7 @@ def draw_descent(runs: Runs) -> Drawing:
     above, below = figure.subplots(2, 2, sharey="row")
     numbers = []
     for top, bottom, problem in zip(above, below, PROBLEMS):
-        numbers += [_curves(top, runs, f"excess/{problem}"), _curves(bottom, runs, f"net/{problem}", so_far=True)]
+        numbers += [_curves(top, runs, f"excess/{problem}"), _curves(bottom, runs, f"net_error/{problem}", so_far=True)]
         top.axhline(-6, color="black", linewidth=0.6, zorder=1.2)
         bottom.axhline(-1, color="black", linewidth=0.6, zorder=1.2)
         top.set(title=f"regression on {PROBLEMS[problem]}", ylim=(DEEPEST, 0.4), xlim=(1, MOST))
@@ -342,7 +342,7 @@ def _curves(ax: Axes, runs: Runs, quantity: str, so_far: bool = False) -> pd.Dat
 
     drawn = []
     for name, own in LOOKS.items():
-        series = runs.series(f"{quantity}/{name}").fillna(NOTHING)
+        series = runs.series(f"scaling/{quantity}/{name}").fillna(NOTHING)
         shown = (series.cummin() if so_far else series).loc[1:]
         drawn.append(draw_curve(ax, np.log10(shown), own).assign(metric=f"log10 {quantity}/{name}"))
     ax.set_xscale("log")
@@ -385,7 +385,7 @@ def _points(ax: Axes, runs: Runs, problem: str, scaling: str) -> pd.DataFrame:
 
     first = runs.metrics[runs.metrics["step"] < SHOWN_CASES]
     condition, steps = (
-        first.loc[first["metric"] == f"{quantity}/{problem}/{scaling}", "value"].to_numpy(dtype=float)
+        first.loc[first["metric"] == f"scaling/{quantity}/{problem}/{scaling}", "value"].to_numpy(dtype=float)
         for quantity in ("condition", "steps")
     )
     own = LOOKS[scaling]

@@ -23,18 +23,19 @@ LOWEST = 1e-12  # an excess below this is rounding
 
 
 def measure(config: RunConfig) -> Rows:
-    """`config.steps` cases."""
+    """`config.steps` cases. All metrics begin with `scaling/`."""
     draw = np.random.default_rng([config.seed, 0])
     cases = [draw_case(draw) for _ in range(config.steps)]
     rows = {step: _values(case) for step, case in enumerate(cases)}
     for more in (_curves(cases[0]), nets.compare(config.seed, NET_STEPS_PER_CASE * config.steps)):
         for step, values in more.items():
             rows.setdefault(step, {}).update(values)
-    yield from sorted(rows.items())
+    for step, values in sorted(rows.items()):
+        yield step, {f"scaling/{name}": value for name, value in values.items()}
 
 
 def _values(case: Case) -> dict[str, float]:
-    return {f"scaling/{name}": fact(case) for name, fact in FACTS.items()} | descents(case)
+    return {name: fact(case) for name, fact in FACTS.items()} | descents(case)
 
 
 def _curves(case: Case) -> dict[int, dict[str, float]]:

@@ -83,7 +83,7 @@ def excess_curve(problem: Quadratic, steps: Sequence[int]) -> dict[int, float]:
 
 
 def descents(c: Case) -> dict[str, float]:
-    """`condition/<problem>/<scaling>`, `steps/<problem>/<scaling>`, and what the claims compare of them."""
+    """Condition number and steps of both problems under each scaling, and what the claims compare of them."""
     values: dict[str, float] = {}
     late = 0.0
     for name in ("ab", "cars"):
@@ -94,12 +94,10 @@ def descents(c: Case) -> dict[str, float]:
             values[f"steps/{name}/{scaling}"] = steps
             late = max(late, steps / math.ceil(min(steps_bound(found.condition), MOST + 1)) - 1)
         for scaling in SCALED:
-            values[f"scaling/{name}_steps_over_{scaling}"] = (
-                values[f"steps/{name}/raw"] / values[f"steps/{name}/{scaling}"]
-            )
-    values["scaling/later_than_the_bound"] = late
-    values["scaling/condition_over_z_score"] = values["condition/ab/raw"] / values["condition/ab/z_score"]
-    return values | {"scaling/raw_cars_arrive": _raw_cars_arrive(c)}
+            values[f"{name}_steps_over_{scaling}"] = values[f"steps/{name}/raw"] / values[f"steps/{name}/{scaling}"]
+    values["later_than_the_bound"] = late
+    values["condition_over_z_score"] = values["condition/ab/raw"] / values["condition/ab/z_score"]
+    return values | {"raw_cars_arrive": _raw_cars_arrive(c)}
 
 
 def _raw_cars_arrive(c: Case) -> float:

@@ -61,14 +61,14 @@ def _target(u: Array) -> Array:
 
 
 def compare(seed: int, steps: int) -> dict[int, dict[str, float]]:
-    """Row of each step for both problems: `net/<problem>/<scaling>` while training; at step 0 also what it came to."""
+    """Rows by step for both problems: the nets' validation errors, and at step 0 also what they came to."""
     rows: dict[int, dict[str, float]] = {}
     for place, (name, ranges) in enumerate(RANGES.items()):
         split = draw_split(np.random.default_rng([seed, 1, place]), ranges)
         for scaling in COMPARED:
             found = train(split, scaling, steps, seed)
             for step, error in found.curve.items():
-                rows.setdefault(step, {})[f"net/{name}/{scaling}"] = error
+                rows.setdefault(step, {})[f"net_error/{name}/{scaling}"] = error
             rows[0] |= _summary(name, scaling, found, split)
     return rows
 
@@ -76,8 +76,8 @@ def compare(seed: int, steps: int) -> dict[int, dict[str, float]]:
 def _summary(name: str, scaling: str, net: Trained, split: Split) -> dict[str, float]:
     reached = [step for step, error in net.curve.items() if error <= THRESHOLD]
     return {
-        f"rate/{name}/{scaling}": net.rate,
-        f"steps_to_threshold/{name}/{scaling}": reached[0] if reached else max(net.curve) + 1,
+        f"net_rate/{name}/{scaling}": net.rate,
+        f"net_steps/{name}/{scaling}": reached[0] if reached else max(net.curve) + 1,
         f"train_error/{name}/net/{scaling}": net.train,
         f"test_error/{name}/net/{scaling}": net.test,
         f"test_error/{name}/least_squares/{scaling}": _linear_error(split, scaling, (0.0,)),
