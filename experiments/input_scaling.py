@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 # Seeds of each setting, as configs/experiment/input_scaling.yaml plans them.
 SEEDS = {"synthetic-smoke": 2, "synthetic-laptop": 10}
 PROBLEMS = {"ab": "A and B", "cars": "ages and kilometres"}
+MODELS = ("least squares", "ridge", "net")
 MOST = 200_000  # steps after which descent is given up; a recorded count above it means "not within so many"
 # Margins of log10 of a ratio: factors of 1.26, of 2 where the article says "drastically", of 1.05 for test errors that
 # may well be equal.
@@ -97,17 +98,18 @@ def _part(label: str, quantity: str, margin: float, beside: bool = False) -> Par
     )
 
 
-def _speed(problem: str, margin: float = FASTER) -> Part:
+def _speed(problem: str) -> Part:
     """A net that does not get there counts as one step more than it had, which understates the difference."""
     label = f"net on {PROBLEMS[problem]}: steps to a validation error of 0.1"
-    return _part(label, f"net_steps/{problem}", margin)
+    return _part(label, f"net_steps/{problem}", FASTER)
 
 
 def _test_error(problem: str, model: str, margin: float, beside: bool = False) -> Part:
-    return _part(f"{model} on {PROBLEMS[problem]}: test error", f"test_error/{problem}/{_KEYS[model]}", margin, beside)
+    return _part(
+        f"{model} on {PROBLEMS[problem]}: test error", f"test_error/{problem}/{model.replace(' ', '_')}", margin, beside
+    )
 
 
-_KEYS = {"least squares": "least_squares", "ridge": "ridge", "net": "net"}
 _GAPS = tuple(
     Part(
         label=f"net on {PROBLEMS[problem]}: test error over training error",
@@ -299,7 +301,7 @@ CLAIMS: tuple[Claim, ...] = (
         "The reason we normalize is partly to ensure that our model can generalize appropriately.",
         "Test errors on raw against z-scored inputs: every model has to gain. Linear models see 20 points, "
         "nets 200. Beside it: the test error over the training error, which tells generalising from training.",
-        *(_test_error(problem, model, EQUAL) for model in _KEYS for problem in PROBLEMS),
+        *(_test_error(problem, model, EQUAL) for model in MODELS for problem in PROBLEMS),
         *_GAPS,
     ),
 )  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bnlab.procedures.input_scaling.case import RANGES, Array
+from bnlab.procedures.input_scaling.case import NOISE, RANGES, Array
 from bnlab.procedures.input_scaling.importance import least_squares, predict, ridge
 from bnlab.procedures.input_scaling.scalings import scale
 
@@ -23,7 +23,6 @@ WIDTH = 16  # units in each of two hidden layers of ReLU
 RATES = tuple(10.0 ** (k / 2) for k in range(-26, 1))
 THRESHOLD = 0.1  # mean squared error on validation data; the targets have variance 1
 EVERY = 10  # steps between two validations
-NOISE = 0.1
 FEW = 20  # training points of the linear models, so that a penalty has something to do
 PENALTIES = tuple(10.0**k for k in range(-6, 16))
 
