@@ -65,6 +65,21 @@ def bare_training(config: RunConfig, sets: data.ImageSets, turn: int) -> Iterato
             yield 0.0
 
 
+def convolutions_alone(config: RunConfig, sets: data.ImageSets) -> Iterator[float]:
+    """The bare loop on a net of which only convolutions, poolings and the last layer are left."""
+    batches = TrainingState(config, sets, "cpu").batches
+    ready = [batches.next() for _ in range(4)]
+    net = usual.convolutions(config)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-6, fused=True)  # nothing normalises: the net must not diverge
+    while True:
+        for x, y in ready:
+            loss = cross_entropy(net(x), y)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            yield 0.0
+
+
 def kinds_of_steps(config: RunConfig, steps_per_epoch: int) -> list[list[int]]:
     """The steps of a run, sorted into kinds: those of one kind measure the same things."""
     probes = (config.probe.curves, config.probe.activations, config.probe.moments)
@@ -131,11 +146,16 @@ def measure(workload: Workload, turns: int, peers: bool, now: Callable[[], float
     sets = data.load(config.data)
     with tempfile.TemporaryDirectory() as folder:
         subject, bare = Bnlab(config, sets, Path(folder), now), take(bare_training(config, sets, turn))
-        bare(WARM_UP)
-        clocks = {"bare": Clock(now)}
+        always = {"bare": bare}
+        if peers and config.model.name != "mlp":
+            always["convolutions"] = take(convolutions_alone(config, sets))
+        for advance in always.values():
+            advance(WARM_UP)
+        clocks = {name: Clock(now) for name in always}
         for _ in range(turns):
             subject.turn(turn)
-            clocks["bare"].time(turn, bare)
+            for name, advance in always.items():
+                clocks[name].time(turn, advance)
             for name, contender in _usual_contenders(config, most_workers) if peers else ():
                 advance = take(contender)
                 advance(WARM_UP)  # workers start and fill their queues outside the measured time
@@ -167,6 +187,8 @@ def summarise(workload: Workload, seconds: dict[str, float]) -> dict[str, object
     default = [value for name, value in seconds.items() if "format" in name]
     if same:
         summary["times_usual"] = round(min(same) / seconds["bnlab"], 2)
+    if same and "convolutions" in seconds:
+        summary["most_possible"] = round(min(same) / seconds["convolutions"], 2)
     if default:
         summary["times_usual_default_format"] = round(min(default) / seconds["bnlab"], 2)
     return summary
@@ -185,6 +207,8 @@ def row(summary: dict) -> str:
     times = f"{summary['times_usual']:.2f} ×{wanted}" if "times_usual" in summary else ""
     if "times_usual_default_format" in summary:
         times += f"; {summary['times_usual_default_format']:.2f} × in torch's memory format"
+    if "most_possible" in summary:
+        times += f"; {summary['most_possible']:.2f} × if all but convolutions were free"
     cells = [
         summary["workload"],
         str(summary["batch_size"]),

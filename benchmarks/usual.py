@@ -53,6 +53,12 @@ def model(config: RunConfig) -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels, 10))
 
 
+def convolutions(config: RunConfig) -> nn.Module:
+    """The net without its normalisations and activations: what no rewriting of anything else makes faster."""
+    kept = [layer for layer in model(config) if not isinstance(layer, (nn.BatchNorm2d, nn.ReLU))]
+    return nn.Sequential(*kept).to(memory_format=torch.channels_last)
+
+
 def training(config: RunConfig, workers: int, channels_last: bool) -> Iterator[float]:
     """Trains for ever; each `next` is one step and gives its loss."""
     images = dataset(config.data)
