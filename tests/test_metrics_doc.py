@@ -21,6 +21,9 @@ TEXT = (Path(__file__).resolve().parents[1] / "docs" / "metrics.md").read_text()
 PLACEHOLDERS = {"layer": r"\d\d", "group": r"(\d\d|pooled)", "k": "[0-7]", "factor": r"\d+(\.\d+)?(e[+-]\d+)?"}
 PLACEHOLDERS |= {"problem": "(ab|cars)", "model": "(least_squares|ridge|net)"}
 PLACEHOLDERS |= {"scaling": "(raw|min_max|mean_centred|z_score)", "scaled": "(min_max|mean_centred|z_score)"}
+PLACEHOLDERS |= {"fit": "(linear|quadratic|weighted)", "line": "(linear|weighted)", "kind": "(cars|motorbikes)"}
+PLACEHOLDERS |= {"net": "(plain|bn)", "coat": "(white|other)"}
+PLACEHOLDERS |= {"scenario": "(frozen|fresh|neither)", "updated": "(kept|swapped|article)"}
 
 
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
