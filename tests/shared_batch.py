@@ -16,6 +16,8 @@ from torch.nn.functional import cross_entropy
 from bnlab.config import ModelConfig, NormConfig
 from bnlab.models import build
 from bnlab.norms import make_norm
+from bnlab.norms.keras_arguments import KerasArguments
+from bnlab.norms.keras_surface import KerasBatchNorm
 from bnlab.training.distributed import joined
 
 # name -> the whole batch's shape and how many of its images process 0 has
@@ -71,12 +73,22 @@ def shared_layer(name: str, rank: int, device: str = "cpu") -> dict[str, Tensor]
     return pass_layer(layer, share(x, first, rank).to(device), share(upstream, first, rank).to(device))
 
 
+def keras_layer(x: Tensor, upstream: Tensor) -> dict[str, Tensor]:
+    """Keras's layer, masked and renormalising; a process that is in no group has all there is."""
+    layer = KerasBatchNorm(x.shape[1], KerasArguments(axis=1, synchronized=True, renorm=True)).double()
+    x = x.clone().requires_grad_()
+    y = layer(x, mask=x.detach()[..., 0] > 6)
+    y.backward(upstream)
+    return {"y": y.detach(), "x": x.grad, **state(layer)}
+
+
 def main(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     found = {}
     with joined("gloo", rank, 2, dist.FileStore(str(folder / "store"), 2)) as replicas:
         for name in LAYERS:
             found[name] = shared_layer(name, rank)
+        found["keras"] = keras_layer(*(share(t, LAYERS["unequal"][1], rank) for t in layer_inputs("unequal")[:2]))
         if torch.cuda.is_available():
             found["cuda"] = {key: value.cpu() for key, value in shared_layer("unequal", rank, "cuda").items()}
         for model in ("mlp", "vgg_a"):

@@ -77,6 +77,17 @@ def test_a_synchronised_layer_is_torch_s_over_the_whole_batch(name: str, halves:
         torch.testing.assert_close(first[key], whole[key], **CLOSE)
 
 
+def test_keras_s_synchronized_layer_is_one_layer_over_the_whole_batch(halves: list) -> None:
+    whole = shared_batch.keras_layer(*shared_batch.layer_inputs("unequal")[:2])
+    first, second = (half["keras"] for half in halves)
+    for key, value in whole.items():
+        if key in ("y", "x"):
+            found = torch.cat([first[key], second[key]])
+        else:
+            found = first[key] + second[key] if key in ("gamma", "beta") else first[key]
+        torch.testing.assert_close(found, value, **CLOSE)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_too(halves: list) -> None:
     whole, (first, second) = whole_layer("unequal"), (half["cuda"] for half in halves)

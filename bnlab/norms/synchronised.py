@@ -44,11 +44,11 @@ class SynchronisedBatchNorm(BatchNorm):
         """
         over = [d for d in range(x.dim()) if d != 1]
         shape = self.parameter_shape
-        sums = _total(torch.cat([x.sum(over), x.new_tensor([x.numel() / x.shape[1]])]))
+        sums = total(torch.cat([x.sum(over), x.new_tensor([x.numel() / x.shape[1]])]))
         count = sums[-1].detach()
         mean = sums[:-1] / count
         centred = x - mean.view(shape)
-        variance = _total(centred.square().sum(over)) / count
+        variance = total(centred.square().sum(over)) / count
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
             self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), momentum)
@@ -57,7 +57,8 @@ class SynchronisedBatchNorm(BatchNorm):
         return y if bias is None else y + bias.view(shape)
 
 
-def _total(x: Tensor) -> Tensor:
+def total(x: Tensor) -> Tensor:
+    """The sum over all processes; gradients are summed over them likewise."""
     return collectives.wait_tensor(collectives.all_reduce(x, "sum", torch.distributed.group.WORLD))
 
 
