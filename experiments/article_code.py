@@ -67,6 +67,9 @@ CLAIMS: tuple[Claim, ...] = (
         _none("of fused, virtual_batch_size, adjustment (Keras 2, in **kwargs) still taken", "removed_arguments_taken",
               beside=True),
         Documented("Keras 3.0 had taken renorm out: the call is an error there", "Keras issue 19857", beside=True),
+        _same("this project's layer, given the call's arguments: the same outputs", "surface_output", beside=True),
+        _same("its gradients are the same", "surface_gradients", beside=True),
+        _same("its moving averages are the same", "surface_averages", beside=True),
     ),
     _claim(
         "S1-13", "D", "article S1, section Programming Implementation",

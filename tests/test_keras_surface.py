@@ -339,8 +339,7 @@ def test_a_layer_that_is_not_trainable_is_in_evaluation():
         ({"renorm_clipping": {"r_max": 3.0}}, "no such key r_max"),
         ({"renorm_clipping": {"rmax": 1.0, "rmin": 2.0}}, "rmin <= rmax"),
         ({"renorm_clipping": {"dmax": -1.0}}, "dmax >= 0"),
-        ({"virtual_batch_size": 0}, "needs 1 or more"),
-        ({"virtual_batch_size": 4, "axis": 0}, "an axis other than 0"),
+        ({"virtual_batch_size": 0}, "must be 1 or more"),
         ({"virtual_batch_size": 4, "synchronized": True}, "exclude each other"),
         ({"gamma_initializer": "one"}, "did you mean 'ones'"),
         ({"gamma_regularizer": "l3"}, "l1l2"),
@@ -356,5 +355,8 @@ def test_what_keras_refuses_is_refused_in_one_line(arguments, said):
 def test_batches_and_masks_that_do_not_fit_are_refused():
     with pytest.raises(BadInput, match="must divide the batch, which has 10 images"):
         KerasBatchNorm(3, KerasArguments(virtual_batch_size=4))(torch.ones(10, 3))
+    for axis in (0, -2):
+        with pytest.raises(BadInput, match="is that of the images"):
+            KerasBatchNorm(8, KerasArguments(virtual_batch_size=4, axis=axis))(torch.ones(8, 3))
     with pytest.raises(BadInput, match="one dimension less"):
         KerasBatchNorm(3)(torch.ones(10, 3), torch.ones(10, 3))

@@ -45,11 +45,9 @@ class KerasArguments:
             raise BadInput(f"renorm_clipping: no such key {', '.join(unknown)}; there are {', '.join(CLIPPING)}")
         if clipping["rmax"] < clipping["rmin"] or clipping["dmax"] < 0:
             raise BadInput(f"renorm_clipping={dict(self.renorm_clipping)}: needs rmin <= rmax and dmax >= 0")
-        if self.virtual_batch_size is None:
-            return
-        if self.virtual_batch_size < 1 or self.axis == 0:
-            raise BadInput(f"virtual_batch_size={self.virtual_batch_size}: needs 1 or more, and an axis other than 0")
-        if self.synchronized:
+        if self.virtual_batch_size is not None and self.virtual_batch_size < 1:
+            raise BadInput(f"virtual_batch_size={self.virtual_batch_size}: must be 1 or more")
+        if self.virtual_batch_size is not None and self.synchronized:
             raise BadInput("virtual_batch_size: parts of a batch and batches of all processes exclude each other")
 
     @property

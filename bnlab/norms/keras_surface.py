@@ -44,8 +44,8 @@ class KerasBatchNorm(nn.Module):
         self.register_buffer("moving_variance", variance)
         for name, value in averages.items():
             self.register_buffer(name, value.clone() if a.renorm else None)
-        self.regularizers = self._per_parameter("regularizer", REGULARIZERS)
-        self.constraints = self._per_parameter("constraint", CONSTRAINTS)
+        self.regularizers = self._rules("regularizer", REGULARIZERS)
+        self.constraints = self._rules("constraint", CONSTRAINTS)
 
     def _initial(self, argument: str, units: int, generator: torch.Generator | None) -> Tensor:
         return by_name(argument, getattr(self.arguments, argument), INITIALIZERS)(units, generator)
@@ -53,26 +53,30 @@ class KerasBatchNorm(nn.Module):
     def _parameter(self, argument: str, units: int, generator: torch.Generator | None) -> nn.Parameter:
         return nn.Parameter(self._initial(argument, units, generator), requires_grad=self.arguments.trainable)
 
-    def _per_parameter(self, kind: str, known: dict) -> list[tuple[nn.Parameter, Regularizer | Constraint]]:
-        """The parameters that the layer has and that a regulariser or constraint is given for, with it."""
-        arguments = (("gamma", f"gamma_{kind}"), ("beta", f"beta_{kind}"))
-        found = [(getattr(self, name), by_name(key, getattr(self.arguments, key), known)) for name, key in arguments]
-        return [(parameter, rule) for parameter, rule in found if parameter is not None and rule is not None]
+    def _rules(self, kind: str, known: dict) -> dict[str, Regularizer | Constraint]:
+        """What is given for gamma and beta, of those that the layer has."""
+        arguments = {name: f"{name}_{kind}" for name in ("gamma", "beta")}
+        given = {name: by_name(key, getattr(self.arguments, key), known) for name, key in arguments.items()}
+        return {name: rule for name, rule in given.items() if rule is not None and getattr(self, name) is not None}
 
     def penalty(self) -> Tensor:
         """What the regularisers add to the loss."""
-        return sum((rule(parameter) for parameter, rule in self.regularizers), self.moving_mean.new_zeros(()))
+        penalties = (rule(getattr(self, name)) for name, rule in self.regularizers.items())
+        return sum(penalties, self.moving_mean.new_zeros(()))
 
     @torch.no_grad()
     def constrain(self) -> None:
         """Put gamma and beta back where their constraints want them."""
-        for parameter, rule in self.constraints:
+        for name, rule in self.constraints.items():
+            parameter = getattr(self, name)
             parameter.copy_(rule(parameter))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """`x` of any shape (images, ...) in which `axis` has `units` positions; the output has its shape and dtype."""
         if mask is not None and mask.dim() != x.dim() - 1:
             raise BadInput(f"mask of shape {tuple(mask.shape)}: needs one dimension less than x, {tuple(x.shape)}")
+        if self.arguments.virtual_batch_size and self.arguments.axis % x.dim() == 0:
+            raise BadInput(f"axis={self.arguments.axis}: is that of the images, which virtual_batch_size divides")
         axis, halved = self.arguments.axis, x.dtype in (torch.float16, torch.bfloat16)
         values = (x.float() if halved else x).movedim(axis, -1)
         if self.training and self.arguments.trainable:

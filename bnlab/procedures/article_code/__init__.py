@@ -10,11 +10,11 @@ import torch
 
 from bnlab.config import RunConfig
 from bnlab.procedures import Rows
-from bnlab.procedures.article_code import conv, dense, layer, signature
+from bnlab.procedures.article_code import conv, dense, layer, signature, surface
 from bnlab.procedures.article_code.case import draw_case
 from bnlab.procedures.article_code.keras_on_torch import load_keras
 
-SUBJECTS = (signature, layer, dense, conv)
+SUBJECTS = (signature, layer, dense, conv, surface)
 PRINTED = {fact.__name__: fact for subject in SUBJECTS for fact in subject.PRINTED}
 FACTS = {fact.__name__: fact for subject in SUBJECTS for fact in subject.FACTS}
 
