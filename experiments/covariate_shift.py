@@ -7,7 +7,7 @@ whose sizes are distributed otherwise and priced alike. A ten-layer sigmoid net 
 standardised inputs. A tanh net that has learnt to tell white dogs (500 steps) meets 1,000 images of dogs of another
 coat, with frozen weights or in 200 more steps; shifts are means over its hidden units.
 
-Command: `bnlab reproduce covariate_shift` (half a minute on 2 cores).
+Command: `bnlab reproduce covariate_shift` (under a minute on 2 cores).
 
 Expected: a line fitted to cars fails on motorbikes, a parabola (the true form) does not, and weighting by the ratio of
 the densities repairs the line. Sigmoids take the inputs' scale away at once: mean 0.5, spread about 0.2, which shrinks
