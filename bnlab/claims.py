@@ -90,6 +90,9 @@ class Part:
     beside: bool = False
     published: Published | None = None
 
+    def judge(self, runs: Runs) -> Verdict:
+        return judge_part(self, runs)
+
 
 @dataclass(frozen=True)
 class Claim:

@@ -29,7 +29,7 @@ OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "exponential")
 TRACKERS = ("none", "wandb")
 # One module of bnlab/procedures each; `train` is no module.
-PROCEDURES = ("identities", "article_code", "input_scaling", "covariate_shift")
+PROCEDURES = ("identities", "article_code", "input_scaling", "covariate_shift", "learning_rates")
 LAUNCHERS = ("local", "ray", "slurm")
 POSITIONS = ("before", "after")
 STATISTICS = ("replica", "synchronised")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bnlab.claims import REFUTED, SUPPORTED, UNDECIDED, Claim, Verdict, combine
+from bnlab.claims import REFUTED, SUPPORTED, UNDECIDED, Claim, Part, Verdict, combine
 
 if TYPE_CHECKING:
     from bnlab.store import Runs
@@ -127,7 +127,7 @@ class Documented:
         )
 
 
-Statement = Identity | Counterexample | Exceeds | Documented
+Statement = Identity | Counterexample | Exceeds | Documented | Part
 
 
 @dataclass(frozen=True)

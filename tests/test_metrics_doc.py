@@ -24,6 +24,7 @@ PLACEHOLDERS |= {"scaling": "(raw|min_max|mean_centred|z_score)", "scaled": "(mi
 PLACEHOLDERS |= {"fit": "(linear|quadratic|weighted)", "line": "(linear|weighted)", "kind": "(cars|motorbikes)"}
 PLACEHOLDERS |= {"net": "(plain|bn)", "coat": "(white|other)"}
 PLACEHOLDERS |= {"scenario": "(frozen|fresh|neither)", "updated": "(kept|swapped|article)"}
+PLACEHOLDERS |= {"norm": "(plain|bn)", "arm": "(plain|bn)(_wide)?", "m": "(8|32|128|512)"}
 
 
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
