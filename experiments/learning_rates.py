@@ -189,7 +189,7 @@ CLAIMS: tuple[Claim, ...] = (
         "Exploding gradient problem (very large updates to neural network model weights during training which leads to "
         "unstable neural network) which may be caused by large input values in layers.",
         "ReLU nets without biases on inputs x and c x, c from 10 to 1,000.",
-        _fact("no BN: the first layer's gradient is c times the signal from above, times x", "first_gradient_of_signal"),
+        _fact("no BN: first layer's gradient is c times the signal from above, times x", "first_gradient_of_signal"),
         _fact("it is c times as large, for a given gradient at the output", "first_gradient_scales"),
         Exceeds("for the squared error, it is larger by a factor of", "rates/squared_error_gradient", 10, "times"),
         Identity(UNMOVED_GRADIENT.label, UNMOVED_GRADIENT.metric, beside=True),
@@ -269,7 +269,7 @@ def draw_depth(runs: Runs) -> Drawing:
     numbers.append(_layers(left, runs, f"plain/{max(BATCHES)}", PLAIN))
     layers = numbers[0]["step"].to_numpy()
     left.plot(layers, (layers.max() - layers) * np.log10(THEORY), color=PUBLISHED.colour, linewidth=0.6)
-    left.set(xlabel="layer", ylabel="squared gradient over that of the last layer")
+    left.set(xlabel="layer", ylabel="squared gradient / that of the last layer")
     left.yaxis.get_major_locator().set_params(integer=True)
     left.yaxis.set_major_formatter(lambda y, _: f"$10^{{{y:.0f}}}$")
     numbers += [_factors(right, runs, arm) for arm in ("bn", "plain")]
@@ -277,6 +277,8 @@ def draw_depth(runs: Runs) -> Drawing:
     right.set(xscale="log", xlabel="size of the batch", ylabel="growth per layer", ylim=(0.9, 1.9))
     right.set_xticks(BATCHES, [str(m) for m in BATCHES])
     right.minorticks_off()
+    for arm, height in (("bn", 1.6), ("plain", 1.06)):
+        right.text(60, height, look(arm).label, color=look(arm).colour, fontsize=7)
     legend(figure, [entry(own) for own in (*DEPTHS.values(), PLAIN)], 5)
     words = f"{seeds_words({'seeds': runs.n}, runs.planned)}, mean (left: of log10) and 95 % t interval. ReLU nets of "
     words += "30 layers of 400 units, He's weights, before training. Black: \u03c0/(\u03c0 - 1) = 1.467 per layer, "
