@@ -9,7 +9,7 @@ weights, batch 100, plain stochastic gradient descent) for 200 steps on MNIST at
 A rate works where the training accuracy over the last quarter of the steps is above 0.8; a divergence counts as chance.
 Where no rate of the grid works, the next below it counts as the largest, which understates differences.
 
-Command: `bnlab reproduce learning_rates` (5 minutes on 2 cores).
+Command: `bnlab reproduce learning_rates` (7 minutes on 2 cores that do other work too).
 
 Expected: batch normalisation bears rates about ten times as large, whatever the scale of the inputs, and trains faster;
 before training its gradients grow from layer to layer by 1.47 and more, where those of the plain net do not; the
