@@ -21,7 +21,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 .PHONY: help setup reproduce test test-all kill-storm lint bench
 
 help:
-	@echo "make reproduce   train both experiments on the digits, draw their figures, print the verdicts"
+	@echo "make reproduce   train the two headline experiments on the digits, draw their figures, print the verdicts"
 	@echo "make test        the tests that need no root and no service"
 	@echo "make test-all    those, then the marked groups: $(GROUPS)"
 	@echo "make kill-storm  a sweep killed 500 times at random instants, compared with one left alone"
@@ -43,7 +43,7 @@ $(GROUPS_INSTALLED): $(INSTALLED)
 	@touch $@
 
 reproduce: $(INSTALLED)
-	$(VENV)/bin/bnlab reproduce
+	$(VENV)/bin/bnlab reproduce activation_histograms ics_vgg
 
 test: $(INSTALLED)
 	$(PYTEST) -n $(TEST_JOBS) -m "not ($(GROUPS))"

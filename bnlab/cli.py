@@ -47,7 +47,7 @@ usage: bnlab COMMAND ...     bnlab COMMAND --help     bnlab --version
 {commands}
 
 examples:
-  bnlab reproduce                                  both experiments on the digits, in minutes
+  bnlab reproduce ics_vgg                          one experiment on the digits, in minutes
   bnlab run ics_vgg variant=bn,plain seed=0,1      part of a plan; the same again does only what is missing
   bnlab run ics_vgg data=cifar10 --dry-run         what would run, and for how long
   bnlab claims                                     the verdicts on what is stored
