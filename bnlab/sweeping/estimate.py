@@ -35,6 +35,9 @@ class Estimate:
 
     def __init__(self, tasks: Sequence[Task], jobs: int) -> None:
         self._left = {task.directory: task.run.config for task in tasks}
+        self._steps_left: dict[tuple, int] = defaultdict(int)  # of each kind, without what attempts have made of them
+        for config in self._left.values():
+            self._steps_left[kind_of(config)] += config.steps
         self._jobs = jobs
         self._attempts: dict[Path, Attempt] = {}
         self._spent: dict[tuple, tuple[float, int]] = defaultdict(lambda: (0.0, 0))  # kind: (seconds, steps)
@@ -46,7 +49,7 @@ class Estimate:
 
     def end(self, task: Task) -> float:
         """Seconds that the attempt took; 0 when it was made by another process."""
-        self._left.pop(task.directory, None)
+        self._drop(task)
         attempt = self._attempts.pop(task.directory, None)
         if attempt is None:
             return 0.0
@@ -61,7 +64,7 @@ class Estimate:
 
     def forget(self, task: Task) -> None:
         """A run that failed for good is not waited for."""
-        self._left.pop(task.directory, None)
+        self._drop(task)
         self.give_up(task)
 
     def look(self, running: Sequence[Task]) -> None:
@@ -85,12 +88,22 @@ class Estimate:
             return None
         usual = sum(seconds for seconds, _ in spent.values()) / steps
         cost = {kind: seconds / made if made else usual for kind, (seconds, made) in spent.items()}
-        total = sum(cost.get(kind_of(c), usual) * self._ahead(directory, c) for directory, c in self._left.items())
+        total = sum(cost.get(kind, usual) * steps for kind, steps in self._ahead().items())
         return total / max(1, min(self._jobs or len(self._attempts), len(self._left)))
 
-    def _ahead(self, directory: Path, config: RunConfig) -> int:
-        attempt = self._attempts.get(directory)
-        return max(config.steps - (attempt.step if attempt else 0), 0)
+    def _ahead(self) -> dict[tuple, int]:
+        """Steps still to be made of each kind: sums that are kept, since this is asked whenever a run ends."""
+        ahead = dict(self._steps_left)
+        for directory, attempt in self._attempts.items():
+            if directory in self._left:
+                config = attempt.task.run.config
+                ahead[kind_of(config)] -= min(attempt.step, config.steps)
+        return ahead
+
+    def _drop(self, task: Task) -> None:
+        config = self._left.pop(task.directory, None)
+        if config is not None:
+            self._steps_left[kind_of(config)] -= config.steps
 
     @staticmethod
     def _spend(spent: dict, attempt: Attempt, seconds: float) -> None:
