@@ -10,13 +10,6 @@ from bnlab.sweeping.tasks import Outcome, Task
 SECONDS_BETWEEN_ASKING = 1.0
 
 
-def owned(task: Task) -> bool:
-    try:
-        return is_owned(task.directory)
-    except FileNotFoundError:
-        return False
-
-
 class Elsewhere:
     """The lock that says who is at a run reaches other machines where the file system passes locks on (NFS does)."""
 
@@ -37,10 +30,11 @@ class Elsewhere:
         if time.monotonic() - self._asked_at < SECONDS_BETWEEN_ASKING:
             return finished, free
         self._asked_at = time.monotonic()
-        kept = [task for task in self._tasks if owned(task)]
-        for task in (task for task in self._tasks if task not in kept):
-            status = read_status(task.directory)
-            if status is not None and status.state in FINISHED:
+        kept: list[Task] = []
+        for task in self._tasks:
+            if is_owned(task.directory):
+                kept.append(task)
+            elif (status := read_status(task.directory)) is not None and status.state in FINISHED:
                 finished.append(Outcome(task, status.state))
             else:
                 free.append(task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import itertools
 import os
 import signal
 import time
@@ -13,17 +13,17 @@ from pathlib import Path
 
 from bnlab.config import LauncherConfig
 from bnlab.errors import BadInput, EnvironmentFault
-from bnlab.store import FINISHED, is_owned, read_status
+from bnlab.store import FINISHED
 from bnlab.sweeping.client import ForkServer
+from bnlab.sweeping.elsewhere import Elsewhere
 from bnlab.sweeping.hangs import Hangs
-from bnlab.sweeping.retries import Retries
+from bnlab.sweeping.retries import Retries, taken_up
 from bnlab.sweeping.sweep import Watcher
 from bnlab.sweeping.tasks import USUAL, Outcome, Patience, Task
 
 SECONDS_PER_LOOK = 0.2
 # How long children may take to save: a person at the terminal waits less than a cluster.
 GRACE = {signal.SIGINT: 1.2, signal.SIGTERM: 120.0}
-SECONDS_BETWEEN_ASKING = 1.0
 SERVERS_IN_A_ROW = 3
 
 
@@ -98,11 +98,11 @@ class LocalSweep:
         patience: Patience = USUAL,
         launcher: LauncherConfig | None = None,
     ) -> None:
-        self._waiting = deque(enumerate(tasks))
+        self._waiting = deque(tasks)
+        self._numbers = itertools.count()  # of attempts, for the fork server
         self._running: dict[int, Task] = {}
         self._reports: dict[int, dict] = {}
-        self._elsewhere: list[tuple[int, Task]] = []
-        self._asked_at = 0.0
+        self._elsewhere = Elsewhere()
         self._jobs, self._watcher, self._stop = jobs, watcher, stop
         self._retries = Retries(patience)
         self._hangs = Hangs(patience, self._send)
@@ -131,7 +131,7 @@ class LocalSweep:
 
     def _unfinished(self) -> bool:
         ending = self._stop.signal or self.fault
-        return bool(self._running or (not ending and (self._waiting or self._elsewhere)))
+        return bool(self._running or (not ending and (self._waiting or len(self._elsewhere))))
 
     def _fill(self) -> None:
         if self._stop.signal or self.fault:
@@ -140,27 +140,17 @@ class LocalSweep:
         if self._server is None and self._waiting:
             self._server = ForkServer()
         while self._server is not None and self._server.ready and self._waiting and len(self._running) < self._jobs:
-            number, task = self._waiting.popleft()
+            number, task = next(self._numbers), self._waiting.popleft()
             self._running[number] = task
             self._watcher.started(task)
             self._hangs.began(number, task)
             self._server.begin(number, task)
 
     def _ask_elsewhere(self) -> None:
-        """Take back the runs that their other owner finished or left, when it is time to ask again."""
-        if not self._elsewhere or time.monotonic() - self._asked_at < SECONDS_BETWEEN_ASKING:
-            return
-        self._asked_at = time.monotonic()
-        owned = [(number, task) for number, task in self._elsewhere if is_owned(task.directory)]
-        for number, task in self._elsewhere:
-            if (number, task) in owned:
-                continue
-            status = read_status(task.directory)
-            if status is not None and status.state in FINISHED:
-                self._end(Outcome(task, status.state))
-            else:
-                self._waiting.append((number, task))
-        self._elsewhere = owned
+        finished, free = self._elsewhere.ask()
+        for outcome in finished:
+            self._end(outcome)
+        self._waiting.extend(free)
 
     def _listen(self) -> list[dict]:
         if self._server is None:
@@ -180,7 +170,8 @@ class LocalSweep:
         if self._deaths >= SERVERS_IN_A_ROW:
             died = f"the process that starts runs died {self._deaths} times ({words[:100]})"
             raise EnvironmentFault(f"{died}; free some memory and run the command again")
-        self._elsewhere.extend(self._running.items())
+        for task in self._running.values():
+            self._elsewhere.add(taken_up(task))
         self._running.clear()
         self._reports.clear()
 
@@ -195,22 +186,22 @@ class LocalSweep:
         self._deaths = 0
         hung = self._hangs.ended(number, code)
         if said is None:
-            self._conclude(number, Outcome(task, "failed", hung, 1) if hung else self._silent(task, code))
+            self._conclude(Outcome(task, "failed", hung, 1) if hung else self._silent(task, code))
         elif said["state"] == "busy":
-            self._elsewhere.append((number, dataclasses.replace(task, rerun=False)))
+            self._elsewhere.add(taken_up(task))
         elif said["state"] not in (*FINISHED, "failed") and not self._stop.signal:
-            self._waiting.appendleft((number, dataclasses.replace(task, rerun=False)))  # only this run was told to stop
+            self._waiting.appendleft(taken_up(task))  # only this run was told to stop
         else:
-            self._conclude(number, Outcome(task, said["state"], said["error"], said["code"]))
+            self._conclude(Outcome(task, said["state"], said["error"], said["code"]))
 
-    def _conclude(self, number: int, outcome: Outcome) -> None:
+    def _conclude(self, outcome: Outcome) -> None:
         ending = self._stop.signal or self.fault
         retry = None if ending else self._retries.grant(outcome)
         if retry is None:
             self._end(outcome)
         else:
             self._watcher.retried(outcome, retry)
-            self._waiting.append((number, retry.task))
+            self._waiting.append(retry.task)
 
     def _silent(self, task: Task, code: int) -> Outcome:
         """The outcome of a process that ended without a word."""

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from bnlab import __version__
 from bnlab.config import LauncherConfig, RunConfig
 from bnlab.errors import ENVIRONMENT, BadInput, EnvironmentFault
-from bnlab.store import FINISHED, read_status
-from bnlab.sweeping.elsewhere import Elsewhere, owned
+from bnlab.store import FINISHED, is_owned, read_status
+from bnlab.sweeping.elsewhere import Elsewhere
 from bnlab.sweeping.local import SECONDS_PER_LOOK, Stop
 from bnlab.sweeping.ray_session import connected
 from bnlab.sweeping.ray_worker import BUSY, perform
@@ -115,9 +115,9 @@ class RaySweep:
             return
         self._ask_elsewhere()
         self._count()
-        while self._waiting and len(self._running) < (self._jobs or self._slots[self._need(self._waiting[0])]):
+        while self._waiting and len(self._running) < self._room(self._waiting[0]):
             task = self._waiting.popleft()
-            if owned(task):
+            if is_owned(task.directory):
                 self._elsewhere.add(task)
             else:
                 self._begin(task)
@@ -127,6 +127,11 @@ class RaySweep:
         for outcome in finished:
             self._end(outcome)
         self._waiting.extend(free)
+
+    def _room(self, task: Task) -> int:
+        """Runs like this one that are at work at a time: no more than fit, or the others would only seem to be."""
+        slots = self._slots[self._need(task)]
+        return min(self._jobs or slots, slots)
 
     def _need(self, task: Task) -> Need:
         return Need.of(task.run.config, self._launcher)
