@@ -184,7 +184,7 @@ def build(choices: dict[str, object], values: dict[str, object]) -> RunConfig:
 def split_launcher(words: list[str]) -> tuple[LauncherConfig, list[str]]:
     """The `launcher=` and `launcher.key=` words as a configuration, and the words that are left, about the runs.
 
-    Errors: BadInput.
+    A launcher's file lists the keys it has a use for. Errors: BadInput.
     """
     chosen = [word for word in words if word.split("=")[0].split(".")[0] == "launcher"]
     values: dict[str, object] = {}
@@ -198,11 +198,20 @@ def split_launcher(words: list[str]) -> tuple[LauncherConfig, list[str]]:
         raise BadInput(f"launcher={name}: no such choice{nearest(name, options('launcher'))}; there are {known}")
     if "launcher.name" in values:
         raise BadInput(f"launcher.name={values['launcher.name']}: write launcher={values['launcher.name']}")
-    import yaml
-
-    content = yaml.safe_load((configs_dir() / "launcher" / f"{name}.yaml").read_text())
+    content = _launcher_file(name)
+    for key, value in values.items():
+        users = [other for other in options("launcher") if key.removeprefix("launcher.") in _launcher_file(other)]
+        if users and name not in users:
+            instead = " or ".join(f"launcher={other}" for other in users)
+            raise BadInput(f"{key}={value}: launcher={name} has no use for it; leave it out, or write {instead}")
     content |= {key.removeprefix("launcher."): value for key, value in values.items()}
     return from_dict(content, LauncherConfig, "launcher."), [word for word in words if word not in chosen]
+
+
+def _launcher_file(name: str) -> dict:
+    import yaml
+
+    return yaml.safe_load((configs_dir() / "launcher" / f"{name}.yaml").read_text())
 
 
 def _sorted(choices: dict[str, object]) -> tuple[tuple[str, str], ...]:

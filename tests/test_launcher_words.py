@@ -27,10 +27,12 @@ def test_every_launcher_has_its_file():
     [
         (["launcher=slrum"], "did you mean 'slurm'"),
         (["launcher=ray,local"], "one launcher"),
-        (["launcher.cpus=-1"], "launcher.cpus=-1"),
-        (["launcher.adress=auto"], "did you mean 'launcher.address'"),
+        (["launcher=ray", "launcher.cpus=-1"], "launcher.cpus=-1.0: must be"),
+        (["launcher=ray", "launcher.adress=auto"], "did you mean 'launcher.address'"),
         (["launcher.name=ray"], "write launcher=ray"),
-        (["launcher.minutes=soon"], "launcher.minutes"),
+        (["launcher=slurm", "launcher.minutes=soon"], "launcher.minutes"),
+        (["launcher.address=auto"], "launcher=local has no use for it; leave it out, or write launcher=ray$"),
+        (["launcher=ray", "launcher.partition=cpu"], "write launcher=slurm"),
     ],
 )
 def test_bad_launcher_words_are_named(words, says):
