@@ -386,6 +386,11 @@ class LauncherConfig:
                 if getattr(self, key) % 1:
                     _fail(f"launcher.{key}", getattr(self, key), "SLURM lends whole ones; give a whole number")
 
+    @property
+    def is_here(self) -> bool:
+        """Whether all runs are processes of this machine, which nobody but bnlab keeps from taking too many cores."""
+        return self.name == "local" or (self.name == "slurm" and self.engine == "local")
+
 
 IMAGE_SIZES = {"digits": 8, "mnist": 28, "fashion_mnist": 28, "cifar10": 32, "synthetic": 8}
 CONV_BLOCKS = {"convnet": 4, "vgg_a": 8, "vgg_d": 13}

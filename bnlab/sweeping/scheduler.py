@@ -23,7 +23,6 @@ from bnlab import paths
 from bnlab.config import LauncherConfig
 from bnlab.errors import BadInput, EnvironmentFault
 from bnlab.store import make_folder
-from bnlab.sweeping.local import cores
 from bnlab.sweeping.slurm_job import RunJob
 from bnlab.sweeping.tasks import Task
 
@@ -120,7 +119,7 @@ class StandIn:
         self._started: list[Job] = []
 
     def room(self, submitted: int) -> int:
-        return (self._jobs or cores()) - submitted
+        return self._jobs - submitted
 
     def submit(self, runs: Sequence[RunJob], needs: Needs, live: Iterable[str]) -> list[Job]:
         jobs = _submit_array(_executor("local", self._launcher, needs), runs)
