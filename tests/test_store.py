@@ -210,6 +210,17 @@ def test_one_process_owns_a_run_and_its_death_frees_it(setting):
         assert mine
 
 
+def test_a_run_that_ends_while_its_status_is_read_is_not_taken_for_interrupted(tmp_path, monkeypatch):
+    store.write_status(tmp_path, store.Status("running", 3, 9))
+
+    def ends_now(run):
+        store.write_status(run, store.Status("done", 9, 9))
+        return False  # nobody holds it any more
+
+    monkeypatch.setattr("bnlab.store.status.is_owned", ends_now)
+    assert store.read_status(tmp_path).state == "done"
+
+
 def test_damage_to_one_run_does_not_hide_the_others(setting, tmp_path):
     for planned in PLAN:
         _finish(setting, planned)

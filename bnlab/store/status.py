@@ -50,9 +50,11 @@ class StoredRun:
 def read_status(run: Path) -> Status | None:
     """The stored status, with a run whose owner died shown as `interrupted`; None where there is none."""
     try:
-        with open(paths.status_json(run), "rb") as file:
-            status = _parsed(json.loads(file.read()))
-        if status.state == "running" and not is_owned(run):
+        status = _read(run)
+        if status.state != "running" or is_owned(run):
+            return status
+        status = _read(run)  # its owner may have finished it, and left, since it was read
+        if status.state == "running":
             why = "it ended without a word (killed, or the disk was full); run again to resume"
             return dataclasses.replace(status, state="interrupted", error=why)
     except FileNotFoundError:
@@ -60,6 +62,11 @@ def read_status(run: Path) -> Status | None:
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return _damaged("status.json cannot be read; run the sweep again to repeat this run")
     return status
+
+
+def _read(run: Path) -> Status:
+    with open(paths.status_json(run), "rb") as file:
+        return _parsed(json.loads(file.read()))
 
 
 def _parsed(values: dict) -> Status:
