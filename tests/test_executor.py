@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -15,11 +16,13 @@ import pytest
 
 from bnlab import paths, store
 from bnlab.errors import BadInput
+from bnlab.sweeping import estimate as estimate_module
 from bnlab.sweeping import local
-from bnlab.sweeping.estimate import Estimate, spell
+from bnlab.sweeping.estimate import Estimate, kind_of, spell
 from bnlab.sweeping.local import LocalSweep, Stop, choose_jobs, listening
 from bnlab.sweeping.plan import make_plan
 from bnlab.sweeping.progress import Lines, failure_line
+from bnlab.sweeping.remote import one_line
 from bnlab.sweeping.tasks import Outcome, Patience, Task
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -235,12 +238,34 @@ def test_the_estimate_knows_what_each_kind_of_run_costs(tmp_path, monkeypatch):
     assert estimate.parts() == 0 and estimate.seconds_left() == pytest.approx(3 * 10)
 
 
+def test_what_a_run_that_ends_costs_the_estimate_does_not_grow_with_the_runs_left(tmp_path, monkeypatch):
+    """The time that is left is said at every end: a sweep of 10,000 runs cannot look at all the others each time."""
+    looked = []
+    monkeypatch.setattr(estimate_module, "kind_of", lambda config: looked.append(config) or kind_of(config))
+    for count in (50, 200):
+        tasks = tasks_in(tmp_path, [*SMALL, "variant=bn", f"seed=range({count})"])
+        estimate = Estimate(tasks, 2)
+        estimate.begin(tasks[0])
+        estimate.end(tasks[0])
+        looked.clear()
+        for task in tasks[1:21]:
+            estimate.begin(task)
+            assert estimate.end(task) >= 0 and estimate.seconds_left() is not None
+        assert 0 < len(looked) <= 20 * 10
+
+
 def test_words_for_times_and_failures(tmp_path):
     assert [spell(s) for s in (4.23, 59, 185, 7800)] == ["4.2 s", "59 s", "3 min 05 s", "2 h 10 min"]
     task = tasks_in(tmp_path, [*SMALL, "variant=bn", "lr=0.03", "seed=1"])[0]
     line = failure_line(Outcome(task, "failed", "ValueError: no luck", 1))
     assert "activation_histograms bn " in line and "seed=1: ValueError: no luck" in line
     assert len(failure_line(Outcome(task, "failed", "x\n" * 999 + "end", 1))) <= 240
+
+
+def test_a_report_fits_into_the_pipe_in_one_piece():
+    """Children share a pipe; longer writes than PIPE_BUF may be torn apart by those of others."""
+    report = {"number": 10**6, "state": "failed", "error": one_line(ValueError("\U0001f4a5" * 5000)), "code": 1}
+    assert len(json.dumps(report).encode()) < select.PIPE_BUF
 
 
 def test_an_executor_only_needs_what_json_can_say(tmp_path):

@@ -132,15 +132,20 @@ def _become_child(request: dict, reports: int) -> None:
         code = outcome["code"]
         sys.stdout.flush()
         sys.stderr.flush()
-        with contextlib.suppress(FileNotFoundError):
-            if log.stat().st_size == 0:
-                log.unlink()
+        if outcome["state"] != "busy":  # else the log is that of the process that is at the run
+            _remove_if_empty(log)
     except BaseException:
         with contextlib.suppress(BaseException):
             traceback.print_exc()
             sys.stderr.flush()
     finally:
         os._exit(code)  # past the exit handlers, which belong to the server
+
+
+def _remove_if_empty(log: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size == 0:
+            log.unlink()
 
 
 def _save_when_server_dies() -> None:

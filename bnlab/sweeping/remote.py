@@ -6,8 +6,9 @@ from pathlib import Path
 
 from bnlab.errors import BnlabError
 
-# The processes of the local executor share a pipe, and a report goes through it in one piece.
-LONGEST_ERROR = 1000
+# The processes of the local executor share a pipe, which takes 4096 bytes in one piece; JSON needs up to 12 for a
+# character.
+LONGEST_ERROR = 300
 
 
 def perform(request: dict) -> dict:
