@@ -10,16 +10,18 @@ import errno
 import importlib
 import os
 import shlex
+import signal
 import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 from bnlab import __version__
 from bnlab.commands.words import Parser
 from bnlab.config import nearest
-from bnlab.errors import INTERRUPTED, BadInput, BnlabError, EnvironmentFault
+from bnlab.errors import INTERRUPTED, PREEMPTED, BadInput, BnlabError, EnvironmentFault
 from bnlab.paths import results_root
 from bnlab.sweeping.progress import fit_line
 
@@ -61,15 +63,17 @@ def main(words: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")
     try:
-        code = _dispatch(words)
-        sys.stdout.flush()
+        with _hearing_sigterm():
+            code = _dispatch(words)
+            sys.stdout.flush()
         return code
     except BrokenPipeError:
         _drop_output()
         return 0
-    except KeyboardInterrupt:
-        say("interrupted; what was finished is stored")
-        return INTERRUPTED
+    except (KeyboardInterrupt, _Terminated) as stop:
+        by, code = ("SIGTERM", PREEMPTED) if isinstance(stop, _Terminated) else ("Ctrl-C", INTERRUPTED)
+        say(f"stopped by {by}; what was finished is stored; start again with: {shlex.join(['bnlab', *words])}")
+        return code
     except BnlabError as error:
         say(str(error))
         return error.code
@@ -77,6 +81,22 @@ def main(words: list[str] | None = None) -> int:
         return _system_fault(error, words)
     except Exception as error:
         return _own_fault(error, words)
+
+
+class _Terminated(BaseException):
+    """SIGTERM came where nobody listens for it: before a sweep begins, or in a command that is none."""
+
+
+@contextlib.contextmanager
+def _hearing_sigterm() -> Iterator[None]:
+    def end(number: int, frame: object) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _replace_closed_streams() -> None:

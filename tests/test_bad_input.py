@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -152,12 +154,17 @@ def test_a_fault_of_ours_is_one_line_with_its_traceback_in_a_file(capsys, result
     assert "break_down" in log.read_text() and ": list\n" in log.read_text()
 
 
-def test_an_interrupt_outside_of_training(capsys, monkeypatch):
-    def interrupt(arguments):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(("number", "code", "by"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 75, "SIGTERM")])
+def test_a_signal_outside_of_training(capsys, monkeypatch, number, code, by):
+    def stop(arguments):
+        os.kill(os.getpid(), number)
+        time.sleep(10)
 
-    monkeypatch.setattr("bnlab.commands.listing.show_status", interrupt)
-    assert "interrupted" in fails(capsys, ["status"], 130)
+    monkeypatch.setattr("bnlab.commands.listing.show_status", stop)
+    before = signal.getsignal(signal.SIGTERM)
+    line = fails(capsys, ["status", "ics_vgg"], code)
+    assert f"stopped by {by}" in line and line.endswith("start again with: bnlab status ics_vgg")
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize(("closed", "code"), [("list >&-", 0), ("rnu 2>&-", 2), ("list <&- >&- 2>&-", 0)])

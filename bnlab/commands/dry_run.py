@@ -88,7 +88,14 @@ def _costs(plan: Plan, statuses: Sequence[Status | None], stored: Stored, rerun:
         time = minutes_text(seconds / 60 / min(max(jobs, 1), len(to_do)))
     disk = bytes_text(bytes_ahead((config for config, _ in to_do), finished))
     measured = f", as {count_text(len(finished), 'finished run')} of this setting took" if finished else ""
-    return f"{time}, {disk}{measured}; {f'{jobs} at a time here' if jobs else 'one after another'}"
+    return f"{time}, {disk}{measured}; {_pace(jobs, known=seconds is not None)}"
+
+
+def _pace(jobs: int, known: bool) -> str:
+    """What the time is meant for; where a scheduler decides, measured seconds are those of one run after another."""
+    if jobs:
+        return f"{jobs} at a time here"
+    return "one after another" if known else "as many at a time as fit"
 
 
 def _finished(plan: Plan, statuses: Sequence[Status | None], stored: Stored) -> list[FinishedRun]:

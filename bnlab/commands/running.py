@@ -142,7 +142,7 @@ def _check(plans: Sequence[Plan], launcher: LauncherConfig, arguments: argparse.
     """How to run the plans, after everything that can be told from the words alone. Errors: BadInput."""
     configs = [planned.config for plan in plans for planned in plan.runs]
     patience = Patience(arguments.retries, arguments.hang_minutes)
-    jobs = _local_jobs(configs, arguments.jobs) if launcher.name == "local" else _remote_jobs(arguments.jobs)
+    jobs = _local_jobs(configs, arguments.jobs) if launcher.is_here else _remote_jobs(arguments.jobs)
     check_sizes(configs)
     return Launch(launcher, jobs, patience)
 
@@ -202,8 +202,9 @@ def _conclude(sweep: Sweep, asked: int, signal_number, arguments, folders: Seque
     done = [outcome for outcome in sweep.outcomes if outcome.finished]
     failed = [outcome for outcome in sweep.outcomes if outcome.state == "failed"]
     diverged = sum(outcome.state == "diverged" for outcome in done)
-    if failed:
-        _print_failures(failed)
+    own = [outcome for outcome in failed if sweep.fault is None or outcome.code != sweep.fault.code]
+    if own:
+        _print_failures(own)
     if signal_number is not None:
         _say_how_to_go_on(signal_number.name, len(done), asked, arguments)
         return INTERRUPTED if signal_number.name == "SIGINT" else PREEMPTED
