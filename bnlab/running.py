@@ -214,7 +214,8 @@ def _resume(run: TrainingState, directory: Path, environment: dict) -> list[str]
     notes.append(f"resumed at step {run.step}")
     for key in ("torch", "machine", "device", "threads", "commit"):
         if before and before.environment.get(key) != environment[key]:
-            notes.append(f"{key} was {before.environment.get(key)}, is now {environment[key]}: bits may differ")
+            was, now = (values.get(key) or "unknown" for values in (before.environment, environment))
+            notes.append(f"{key} was {was}, is now {now}: bits may differ")
     return [*(before.notes if before else ()), *notes]
 
 

@@ -38,7 +38,7 @@ def test_every_storage_call_is_counted(tmp_path):
     same = {"rename": "replace", "remove": "unlink"}
     counted = [(same.get(call, call), name) for call, name in made.calls if call not in ("write", "fsync")]
     heard = [tuple(json.loads(line)) for line in log.read_text().splitlines()]
-    assert counted == [(same.get(call, call), name) for call, name in heard] and len(counted) > 25
+    assert counted == [(same.get(call, call), name) for call, name in heard] and len(counted) > 25, made
     assert {call for call, _ in made.calls} >= {"open", "write", "fsync", "replace", "mkdir"}
 
 

@@ -195,8 +195,17 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path):
     newest.write_bytes(bytes(content))
     assert checkpoint.load(run)[0]["step"] == 21
     assert run_one(config, run, {}) == "done"
-    assert any("damaged" in note for note in store.read_status(run).notes)
+    notes = store.read_status(run).notes
+    assert notes == ("checkpoint.pt is damaged; went back to the checkpoint before", "resumed at step 21")
     assert _digest(run) == _digest(reference)
+
+
+def test_two_damaged_checkpoints_are_both_named_and_the_run_starts_again(tmp_path):
+    for path in (paths.checkpoint(tmp_path), paths.previous_checkpoint(tmp_path)):
+        path.write_bytes(b"damage")
+    state, said = checkpoint.load(tmp_path)
+    assert state is None and "the run starts again" in said
+    assert all(f"{path.name} is damaged" in said for path in tmp_path.iterdir())
 
 
 def test_divergence_is_a_result(tmp_path):

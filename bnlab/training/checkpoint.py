@@ -27,19 +27,21 @@ def save(run: Path, state: dict) -> None:
 
 def load(run: Path, fits: Callable[[dict], bool] = lambda state: True) -> tuple[dict | None, str]:
     """The newest whole checkpoint that `fits`, or None, and a line that names what was damaged (empty if nothing)."""
-    damaged = ""
+    damaged: list[str] = []
     for path in (paths.checkpoint(run), paths.previous_checkpoint(run)):
-        if not path.exists():
-            continue
         content = _read(path)
-        if content is not None:
-            state = torch.load(io.BytesIO(content), weights_only=True)
-            if fits(state):
-                return state, damaged
-            damaged = f"rows recorded before {path.name} are damaged; went back to the checkpoint before, or the start"
-        else:
-            damaged = f"{path.name} is damaged; used the one before it, or the start"
-    return None, damaged
+        state = None if content is None else torch.load(io.BytesIO(content), weights_only=True)
+        if state is not None and fits(state):
+            return state, _told(damaged, "went back to the checkpoint before")
+        if state is not None:
+            damaged.append(f"the rows recorded before {path.name} are damaged")
+        elif path.exists():
+            damaged.append(f"{path.name} is damaged")
+    return None, _told(damaged, "nothing older is left, so the run starts again")
+
+
+def _told(damaged: list[str], then: str) -> str:
+    return f"{' and '.join(damaged)}; {then}" if damaged else ""
 
 
 def remove(run: Path) -> None:
