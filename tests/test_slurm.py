@@ -233,7 +233,7 @@ def test_the_stand_in_keeps_to_the_number_of_jobs(eager, tmp_path, capsys):
     watcher.look = lambda running, elsewhere: at_work.append(sum(training(task) for task in tasks))
     sweep = SlurmSweep(tasks, 1, watcher, Stop(), USUAL, LauncherConfig("slurm", engine="local"))
     assert [outcome.state for outcome in sweep.run()] == ["done", "done"], capsys.readouterr().err
-    assert max(at_work) <= 1 and capsys.readouterr().err.count("submitted 1 runs") == 2
+    assert max(at_work) <= 1 and capsys.readouterr().err.count("submitted 1 run, job ") == 2
     expected = undisturbed(tmp_path / "local", [*SMALL, "variant=bn", "seed=0,1", "steps=20"])
     assert [content(task) for task in tasks] == [expected[task.run.id] for task in tasks]
 

@@ -176,8 +176,10 @@ def _submit_array(executor: AutoExecutor, runs: Sequence[RunJob], **parameters: 
     except (FailedJobError, FailedSubmissionError) as error:
         lines = [line.removeprefix("sbatch: error: ") for line in str(error).splitlines() if line.strip()]
         reason = (lines[-1] if lines else "it gave no reason").removeprefix("Batch job submission failed: ")
-        kind = EnvironmentFault if CLUSTER_FAULTS.search(reason) else BadInput
-        raise kind(f"sbatch refused the jobs: {reason[:160]}; the words launcher.* say what they ask for") from error
+        refused = f"sbatch refused the jobs: {reason[:150]}"
+        if CLUSTER_FAULTS.search(reason):
+            raise EnvironmentFault(f"{refused}; see the cluster with `sinfo`, then the same command again") from error
+        raise BadInput(f"{refused}; the words launcher.* say what they ask for") from error
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -102,7 +103,7 @@ class SlurmSweep:
             before = [read_status(task.directory) for task in batch]
             runs = [RunJob(task.request(), status.attempts if status else 0) for task, status in zip(batch, before)]
             jobs = self._scheduler.submit(runs, needs, self._submitted)
-            self._watcher.say(f"submitted {len(jobs)} runs, jobs {jobs[0].job_id} to {jobs[-1].job_id}")
+            self._watcher.say(_submission([job.job_id for job in jobs]))
             for task, job, status in zip(batch, jobs, before):
                 self._submitted[job.job_id] = Submitted(task, job, status, status)
 
@@ -210,6 +211,12 @@ class SlurmSweep:
         elif time.monotonic() - one.moved > SECONDS_OF_SILENCE and not is_owned(one.task.directory):
             self._elsewhere.remove(one)
             self._waiting.append(taken_up(one.task))
+
+
+def _submission(jobs: Sequence[str]) -> str:
+    if len(jobs) == 1:
+        return f"submitted 1 run, job {jobs[0]}"
+    return f"submitted {len(jobs)} runs, jobs {jobs[0]} to {jobs[-1]}"
 
 
 def _how(one: Submitted) -> str:
