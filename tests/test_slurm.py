@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -222,6 +223,25 @@ def test_what_slurm_refuses_is_one_line_with_its_own_reason(cluster, tmp_path, c
     assert main(["run", *words, "launcher.partition=none"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "sbatch refused the jobs: Invalid partition name specified" in line and "launcher." in line
+
+
+@pytest.mark.slurm
+def test_jobs_that_no_node_can_take_are_said_to_wait(cluster, tmp_path):
+    said = []
+
+    class Watching(Lines):
+        def say(self, line: str) -> None:
+            said.append(line)
+            if "SLURM says" in line:
+                stop.note(signal.SIGINT, None)
+
+    tasks, stop = tasks_in(tmp_path, [*SMALL, "variant=bn", "seed=0,1"]), Stop()
+    limit = threading.Timer(120, stop.note, (signal.SIGINT, None))  # a silent wait is a failure, not a hang
+    limit.start()
+    assert SlurmSweep(tasks, 0, Watching(tasks, 0), stop, USUAL, LauncherConfig("slurm", cpus=64)).run() == []
+    limit.cancel()
+    (line,) = [line for line in said if "SLURM says" in line]
+    assert "PartitionConfig" in line and "change the launcher.* words" in line
 
 
 @pytest.mark.slurm

@@ -34,6 +34,8 @@ SECONDS_TO_CANCEL = 1.5
 SECONDS_TO_SAVE = 90  # before the time limit, less for short jobs
 # A job is put back for as long as its run moves on; submitit counts down from here all the same.
 TIMES_PUT_BACK = 10**6
+# Reasons for which a job waits that time mends.
+PATIENT = ("None", "Priority", "Resources", "Dependency", "JobArrayTaskLimit", "BeginTime", "Cleaning")
 # Refusals that no other word on the command line would help against.
 CLUSTER_FAULTS = re.compile(r"contact|connect|timed out|temporar|limit.*(reach|exceed)|policy|permission|authent", re.I)
 
@@ -65,6 +67,7 @@ class Slurm:
         self._asked = float("-inf")
         self._answered = time.monotonic()
         self._queue: dict[str, str] | None = None
+        self._reasons: dict[str, str] = {}
 
     def room(self, submitted: int) -> int:
         return self._longest
@@ -90,11 +93,18 @@ class Slurm:
         if time.monotonic() - self._asked < SECONDS_BETWEEN_QUEUES:
             return self._queue
         self._asked = time.monotonic()
-        answer = _call(["squeue", "--me", "--noheader", "--array", "--format=%i %T"], 60.0)
+        answer = _call(["squeue", "--me", "--noheader", "--array", "--format=%i %T %r"], 60.0)
         if answer.returncode == 0:
             self._answered = time.monotonic()
-        self._queue = dict(line.split() for line in answer.stdout.splitlines()) if answer.returncode == 0 else None
+        rows = [line.split(maxsplit=2) for line in answer.stdout.splitlines()]
+        self._queue = {job: state for job, state, _ in rows} if answer.returncode == 0 else None
+        self._reasons = {job: reason for job, state, reason in rows if state == "PENDING"}
         return self._queue
+
+    def hindrance(self, job: str) -> str:
+        """Why a job does not begin, as SLURM last said, where waiting alone may not help; else empty."""
+        reason = self._reasons.get(job, "None")
+        return "" if reason in PATIENT else reason
 
     @property
     def silence(self) -> float:
@@ -129,6 +139,9 @@ class StandIn:
     def queue(self) -> dict[str, str]:
         self._started = [job for job in self._started if not job.done()]
         return {job.job_id: "RUNNING" for job in self._started}
+
+    def hindrance(self, job: str) -> str:
+        return ""  # nothing waits here
 
     def cancel(self, jobs: Iterable[str]) -> None:
         for job in jobs:

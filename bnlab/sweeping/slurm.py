@@ -16,6 +16,7 @@ from bnlab.config import LauncherConfig
 from bnlab.errors import EnvironmentFault
 from bnlab.store import FINISHED, Status, is_owned, read_status
 from bnlab.sweeping.local import Stop
+from bnlab.sweeping.progress import fit_line
 from bnlab.sweeping.retries import Retries, taken_up
 from bnlab.sweeping.scheduler import Needs, make_scheduler
 from bnlab.sweeping.slurm_job import RunJob, moved_on
@@ -70,6 +71,7 @@ class SlurmSweep:
         self._retries = Retries(patience)
         self._longest_pause = 60 * patience.hang_minutes
         self._looked = float("-inf")
+        self._hindrances: set[str] = set()
         self.outcomes: list[Outcome] = []
         self.fault: Outcome | None = None
 
@@ -124,6 +126,7 @@ class SlurmSweep:
         state = queue.get(one.job.job_id) if queue is not None else "UNKNOWN"
         if state == "PENDING":
             one.moved, one.gone = time.monotonic(), None
+            self._say_hindrance(self._scheduler.hindrance(one.job.job_id))
             return
         self._read(one)
         said = self._result(one)
@@ -138,6 +141,13 @@ class SlurmSweep:
             self._fail(one, f"no progress for {self._longest_pause / 60:g} minutes")
         else:
             one.gone = None
+
+    def _say_hindrance(self, reason: str) -> None:
+        """Once for each: jobs that ask for what no node has wait in the queue for ever."""
+        if reason and reason not in self._hindrances:
+            self._hindrances.add(reason)
+            mend = "if that will not pass, stop with Ctrl-C and change the launcher.* words"
+            self._watcher.say(fit_line(f"jobs wait in the queue, SLURM says {reason}; {mend}"))
 
     def _read(self, one: Submitted) -> None:
         status = read_status(one.task.directory)
