@@ -50,3 +50,10 @@ def test_every_command_is_documented():
 
     documented = set(re.findall(r"^\| `bnlab ([a-z]+)", README, re.MULTILINE))
     assert documented == set(known)
+
+
+def test_every_experiment_is_introduced():
+    from bnlab.compose import experiment_names
+
+    introduced = set(re.findall(r"^\| `([a-z_]+)` \|", README, re.MULTILINE))
+    assert set(experiment_names()) <= introduced
