@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bnlab.claims import Measured
-from bnlab.measures import lost_seeds
+from bnlab.measures import lost_seeds, planned_seeds
 from bnlab.stats import paired_difference, steps_text, steps_to
 
 if TYPE_CHECKING:
@@ -16,6 +17,24 @@ if TYPE_CHECKING:
 SMALLEST = 1e-6  # a smaller value counts as this in a ratio, so that its logarithm exists
 
 BySeed = dict[int, float]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The runs with these values, such as one optimiser of several; it stands wherever a measure takes an `Arm`.
+
+    `seeds` maps a setting (`mnist-laptop`) to the number of seeds that its plan has.
+    """
+
+    name: str
+    keys: Mapping[str, object]
+    seeds: Mapping[str, int]
+
+    def of(self, runs: Runs) -> Runs:
+        return runs.select(**self.keys)
+
+    def planned(self, runs: Runs, found: int) -> int:
+        return planned_seeds(runs, self.seeds, found)
 
 
 def median_over_run(arm: Runs, metric: str) -> BySeed:

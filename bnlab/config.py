@@ -25,7 +25,7 @@ DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10", "synthetic")
 SCALES = ("smoke", "laptop", "paper")
 INITS = ("truncated_normal", "glorot", "he")
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
-OPTIMIZERS = ("sgd", "adam")
+OPTIMIZERS = ("sgd", "rmsprop", "adam")
 SCHEDULES = ("constant", "exponential")
 TRACKERS = ("none", "wandb")
 # One module of bnlab/procedures each; `train` is no module.
@@ -300,6 +300,14 @@ class LandscapeConfig:
 
 
 @dataclass(frozen=True)
+class AffineConfig:
+    cadence: str = "100it"
+
+    def __post_init__(self) -> None:
+        Cadence.parse(self.cadence, "probe.affine.cadence")
+
+
+@dataclass(frozen=True)
 class ProbeConfig:
     names: tuple[str, ...] = ("curves", "activations", "moments")
     curves: CurvesConfig = field(default_factory=CurvesConfig)
@@ -307,6 +315,7 @@ class ProbeConfig:
     moments: MomentsConfig = field(default_factory=MomentsConfig)
     ics: IcsConfig = field(default_factory=IcsConfig)
     landscape: LandscapeConfig = field(default_factory=LandscapeConfig)
+    affine: AffineConfig = field(default_factory=AffineConfig)
 
     def __post_init__(self) -> None:
         known = tuple(f.name for f in dataclasses.fields(self) if f.name != "names")

@@ -1,4 +1,4 @@
-"""Runs of `activation_histograms` made of given numbers, for tests of claims and figures that train nothing."""
+"""Runs made of given numbers, by default of `activation_histograms`, for tests that train nothing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ from bnlab.sweeping.plan import make_plan
 Values = Callable[[dict, np.ndarray, np.random.Generator], dict[str, np.ndarray]]
 
 
-def made_runs(values: Values, words: tuple[str, ...] = ("data=digits", "scale=laptop"), keep=lambda row: True) -> Runs:
+def made_runs(
+    values: Values,
+    words: tuple[str, ...] = ("data=digits", "scale=laptop"),
+    keep=lambda row: True,
+    experiment: str = "activation_histograms",
+) -> Runs:
     """Every planned run that `keep` admits; `values(config, steps, rng)` gives its metrics over its recorded steps.
 
     A metric named `hist_...` is an array (steps, 64) of counts over [-5, 5] or, for outputs, [0, 1].
     """
-    plan = planned(words)
+    plan = planned(words, experiment)
     rows, metrics, distributions = [], [], []
     for number, run in enumerate(plan.complete):
         row = flatten(run.config) | {"run": f"{run.config.variant}/{run.id}", "state": "done"}
@@ -49,8 +54,8 @@ def made_runs(values: Values, words: tuple[str, ...] = ("data=digits", "scale=la
 
 
 @functools.cache
-def planned(words: tuple[str, ...]):
-    return make_plan("activation_histograms", list(words))
+def planned(words: tuple[str, ...], experiment: str = "activation_histograms"):
+    return make_plan(experiment, list(words))
 
 
 def without(runs: Runs, key: str, value: object) -> Runs:

@@ -27,6 +27,10 @@ KINDS = {
     "probe.ics.cadence=2it probe.ics.layers=[1,3] probe.landscape.cadence=4it",
     "gradient shifts of all layers and two lines": f"{MLP} variant=bn steps=5 probe.names=[ics,landscape] "
     "probe.ics.cadence=1it probe.landscape.factors=[1,2] probe.landscape.random_direction=true",
+    "gamma and beta": f"{MLP} variant=bn optim=rmsprop optim.momentum=0.9 steps=6 probe.names=[affine] "
+    "probe.affine.cadence=2it",
+    "no beta, no running statistics": f"{MLP} variant=layer norm.center=false steps=5 probe.names=[affine] "
+    "probe.affine.cadence=1it",
     "a cadence that meets the end": f"{MLP} variant=bn steps=6 probe.moments.cadence=3it probe.curves.cadence=4it",
 }
 

@@ -30,8 +30,9 @@ def unwatched() -> dict[tuple[str, str], list[Tensor]]:
 def test_training_is_the_same_to_the_bit_with_a_probe(name: str, net: str, norm: str, unwatched: dict) -> None:
     left, rows = trained(started(configuration(net, norm, (name,))))
     steps = NETS[net][3]
-    assert set(range(0, steps, 2)) <= {step for step, values in rows.items() if values}
-    assert bool(rows[steps]) == (name != "ics")  # after the last update nothing moves any more
+    expected = set() if name == "affine" and norm in ("none", "noise") else set(range(0, steps, 2))
+    assert expected <= {step for step, values in rows.items() if values}
+    assert bool(rows[steps]) == (name not in ("ics", "affine"))  # after the last update nothing moves any more
     assert same(left, unwatched[net, norm])
 
 

@@ -76,7 +76,8 @@ def planned_digests(config: RunConfig) -> int:
     norms = 0 if config.norm.name == "none" else 4
     blocks = hidden_layers(config.model)
     parameters = blocks * (3 if norms else 2) + 2
-    kept = {"adam": 3, "sgd": int(config.optim.momentum > 0)}[config.optim.name]
+    moving = int(config.optim.momentum > 0)
+    kept = {"adam": 3, "rmsprop": 2 + moving, "sgd": moving}[config.optim.name]
     ladder = _ladder(config.checkpoint, config.steps, config.data, config.batch_size)
     return ladder * (blocks * (1 + norms) + 2 + parameters * kept)
 
@@ -90,8 +91,22 @@ def planned_records(config: RunConfig) -> tuple[int, int]:
     """How many numbers and how many histograms a run records, unless it diverges."""
     if config.procedure != "train":
         return NUMBERS_PER_ROW * config.steps, 0
-    noisy = config.norm.name == "noisy_batch"
-    return _records(config.probe, config.model, config.data, config.batch_size, config.steps, noisy)
+    numbers, histograms = _records(
+        config.probe, config.model, config.data, config.batch_size, config.steps, config.norm.name == "noisy_batch"
+    )
+    return numbers + _affine_numbers(config), histograms
+
+
+def _affine_numbers(config: RunConfig) -> int:
+    """Two of gamma and one of beta for each layer, and one of the running statistics of all."""
+    norm = config.norm
+    if "affine" not in config.probe.names or norm.name in ("none", "noise"):
+        return 0
+    steps = Cadence.parse(config.probe.affine.cadence).steps(
+        config.steps, images_to_train_on(config.data) // config.batch_size
+    )
+    each = hidden_layers(config.model) * (2 * norm.scale + norm.center) + norm.uses_batch_statistics
+    return each * len(steps)
 
 
 @functools.lru_cache(maxsize=1024)

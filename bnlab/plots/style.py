@@ -1,4 +1,4 @@
-"""How every figure looks: page widths, fonts, and one fixed colour, dash and marker per variant."""
+"""How every figure looks: page widths, fonts, and one fixed colour, dash and marker per arm."""
 
 from __future__ import annotations
 
@@ -67,12 +67,18 @@ LOOKS = {
     "bn": Look("BN", "#10457e", "-", "o"),
     "bn_noise": Look("BN + noise", "#3aa888", (0, (5, 1.2, 1.2, 1.2)), "^"),
     "plain_noise": Look("plain + noise", "#d9a520", (0, (1.2, 1.2)), "D"),
+    "before": Look("before the activation", "#10457e", "-", "o"),
+    "after": Look("after the activation", "#c24e00", (0, (4.5, 1.5)), "s"),
+    "sgd": Look("SGD", "#10457e", "-", "o"),
+    "momentum": Look("SGD with momentum", "#c24e00", (0, (4.5, 1.5)), "s"),
+    "rmsprop": Look("RMSprop", "#3aa888", (0, (5, 1.2, 1.2, 1.2)), "^"),
+    "adam": Look("Adam", "#d9a520", (0, (1.2, 1.2)), "D"),
 }
 PUBLISHED = Look("published", "#000000", "-", "o")  # thin, markers hollow
 
 
 def look(variant: str) -> Look:
-    """The look of a variant; one without its own is drawn in grey under its own name."""
+    """The look of a variant, or of what else is compared; one without its own is drawn in grey under its own name."""
     return LOOKS.get(variant, Look(variant, "#6b6b6b", "-", "v"))
 
 

@@ -5,6 +5,7 @@ bit-identical training.
 """
 
 from bnlab.probes.activations import ACTIVATIONS
+from bnlab.probes.affine import AFFINE
 from bnlab.probes.curves import CURVES
 from bnlab.probes.ics import ICS
 from bnlab.probes.landscape import LANDSCAPE
@@ -14,6 +15,6 @@ from bnlab.probes.probing import Probing
 from bnlab.probes.taps import tapping
 from bnlab.probes.undisturbed import undisturbed
 
-PROBES: dict[str, Probe] = {probe.name: probe for probe in (CURVES, ACTIVATIONS, MOMENTS, ICS, LANDSCAPE)}
+PROBES: dict[str, Probe] = {probe.name: probe for probe in (CURVES, ACTIVATIONS, MOMENTS, ICS, LANDSCAPE, AFFINE)}
 
 __all__ = ["PROBES", "Measurement", "Moment", "Probe", "Probing", "tapping", "undisturbed"]

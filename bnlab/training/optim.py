@@ -11,11 +11,16 @@ from bnlab.models import Net
 
 
 def make_optimizer(config: RunConfig, net: Net) -> torch.optim.Optimizer:
-    """SGD or Adam (0.9, 0.999, 1e-8) in their fused form; weight decay is the L2 penalty of both."""
-    shared = {"lr": learning_rate(config, 0), "weight_decay": config.optim.weight_decay, "fused": True}
+    """SGD or Adam (0.9, 0.999, 1e-8) in their fused form, or RMSprop (0.99, 1e-8), for which torch has none.
+
+    Weight decay is the L2 penalty of all three. Adam has no use for `momentum`.
+    """
+    shared = {"lr": learning_rate(config, 0), "weight_decay": config.optim.weight_decay}
     if config.optim.name == "adam":
-        return torch.optim.Adam(net.parameters(), **shared)
-    return torch.optim.SGD(net.parameters(), momentum=config.optim.momentum, **shared)
+        return torch.optim.Adam(net.parameters(), fused=True, **shared)
+    if config.optim.name == "rmsprop":
+        return torch.optim.RMSprop(net.parameters(), momentum=config.optim.momentum, **shared)
+    return torch.optim.SGD(net.parameters(), momentum=config.optim.momentum, fused=True, **shared)
 
 
 def learning_rate(config: RunConfig, step: int) -> float:
