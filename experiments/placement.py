@@ -104,6 +104,7 @@ def placement(runs: Runs) -> Drawing:
     arms = {(p, a, rate): cell(p, a, rate).of(runs) for p in POSITIONS for a in ACTIVATIONS for rate in (SLOW, FAST)}
     need(any(arm.n for arm in arms.values()), runs, "a net with batch normalisation before or behind its activation")
     figure = new_figure(PAGE, 4.3)
+    figure.get_layout_engine().set(wspace=0.08)
     grid = figure.add_gridspec(2, 6)
     numbers = []
     for column, (activation, name) in enumerate(ACTIVATIONS.items()):
