@@ -35,7 +35,7 @@ class Verification:
         self._run, environment = begin(stored.config)
         before = stored.status.environment
         self.apart = [
-            f"{key} was {before[key] or 'unknown'}, is now {value or 'unknown'}: bits may differ"
+            f"{key} was {_known(before[key])}, is now {_known(value)}: bits may differ"
             for key, value in environment.items()
             if key in before and before[key] != value
         ]
@@ -125,6 +125,10 @@ class _Comparison:
 
     def _difference(self, what: str) -> IntegrityError:
         return IntegrityError(f"{self._stored.id}: first difference {what}")
+
+
+def _known(value: object) -> object:
+    return "unknown" if value in ("", None) else value
 
 
 def _change(before: Value | None, now: Value | None) -> str:

@@ -279,6 +279,21 @@ def test_other_ground_is_named(run, capsys):
     assert said.count("bits may differ") == 1
 
 
+def test_damaged_digests_are_not_taken_for_absent_ones(run, capsys):
+    path = paths.digests_jsonl(run)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert cli.main(["verify", run.name]) == 5
+    assert "digests.jsonl: cannot be read" in capsys.readouterr().err
+
+
+def test_sources_that_were_changed_then_and_are_not_now_are_named(run, monkeypatch):
+    monkeypatch.setattr("bnlab.running._source_state", lambda: ("", False))
+    status = store.read_status(run)
+    environment = {**status.environment, "commit": "", "dirty": True}
+    store.write_status(run, dataclasses.replace(status, environment=environment))
+    assert Verification(store.read_recorded(run)).apart == ["dirty was True, is now False: bits may differ"]
+
+
 def test_only_finished_runs_are_verified(run, capsys):
     status = dataclasses.replace(store.read_status(run), state="preempted", step=70)
     store.write_status(run, status)

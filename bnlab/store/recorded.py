@@ -73,7 +73,11 @@ def _rows(path: Path, *columns: str) -> list[dict]:
 
 
 def _digests(path: Path) -> dict[int, dict[str, str]]:
+    """None where the file is absent; a finished run leaves no line in parts."""
     try:
-        return {row["step"]: row["digests"] for row in read_lines(path)}
-    except (KeyError, TypeError) as error:
+        rows = read_lines(path)
+        if path.exists() and len(rows) != len(path.read_bytes().splitlines()):
+            raise ValueError("a damaged line")
+        return {row["step"]: row["digests"] for row in rows}
+    except (KeyError, TypeError, ValueError) as error:
         raise unreadable(path, error, AGAIN) from error
