@@ -50,41 +50,8 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Counterexample:
-    """A statement that fails: `metric` is how far the article's form lies from the truth, in `unit`.
-
-    refuted: in every case it misses by more than `margin`, fixed beforehand. supported: it misses in none.
-    """
-
-    label: str
-    metric: str
-    margin: float
-    unit: str
-    beside: bool = False
-
-    @property
-    def limit(self) -> float:
-        return self.margin
-
-    def judge(self, runs: Runs) -> Verdict:
-        misses = cases(runs, self.metric)
-        planned = planned_cases(runs, len(misses))
-        blank = Verdict(UNDECIDED, None, self.unit, n=len(misses), planned=planned, label=self.label)
-        blank = replace(blank, margin=self.margin)
-        if not misses or any(math.isnan(miss) for miss in misses):
-            return _as_part(blank, self.beside)
-        least, most = min(misses), max(misses)
-        word = REFUTED if least > self.margin else SUPPORTED if most <= self.margin else UNDECIDED
-        note = f"misses by {least:.3g} to {most:.3g}"
-        return _as_part(replace(blank, verdict=word, effect=-least, note=note), self.beside)
-
-
-@dataclass(frozen=True)
-class Exceeds:
-    """A statement that something is large: `metric` lies above `margin`, fixed beforehand, in every case.
-
-    supported: in every case. refuted: in none. The effect is how far the nearest case lies beyond the margin.
-    """
+class _Bounded:
+    """A statement on the least and the largest of a metric over all cases; `margin`, in `unit`, is fixed beforehand."""
 
     label: str
     metric: str
@@ -99,16 +66,39 @@ class Exceeds:
     def judge(self, runs: Runs) -> Verdict:
         found = cases(runs, self.metric)
         planned = planned_cases(runs, len(found))
-        whole = Verdict(UNDECIDED, None, self.unit, n=len(found), planned=planned, label=self.label, margin=self.margin)
-        if not found or any(math.isnan(value) for value in found):
-            return _as_part(whole, self.beside)
-        least, most = min(found), max(found)
-        whole = replace(whole, note=f"lies between {least:.3g} and {most:.3g}")
+        blank = Verdict(UNDECIDED, None, self.unit, n=len(found), planned=planned, label=self.label, margin=self.margin)
+        if found and not any(math.isnan(value) for value in found):
+            blank = self._decide(blank, min(found), max(found))
+        return _as_part(blank, self.beside)
+
+    def _decide(self, blank: Verdict, least: float, most: float) -> Verdict:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Counterexample(_Bounded):
+    """A statement that fails: `metric` is how far the article's form lies from the truth, in `unit`.
+
+    refuted: in every case it misses by more than `margin`, fixed beforehand. supported: it misses in none.
+    """
+
+    def _decide(self, blank: Verdict, least: float, most: float) -> Verdict:
+        word = REFUTED if least > self.margin else SUPPORTED if most <= self.margin else UNDECIDED
+        return replace(blank, verdict=word, effect=-least, note=f"misses by {least:.3g} to {most:.3g}")
+
+
+@dataclass(frozen=True)
+class Exceeds(_Bounded):
+    """A statement that something is large: `metric` lies above `margin`, fixed beforehand, in every case.
+
+    supported: in every case. refuted: in none. The effect is how far the nearest case lies beyond the margin.
+    """
+
+    def _decide(self, blank: Verdict, least: float, most: float) -> Verdict:
+        blank = replace(blank, note=f"lies between {least:.3g} and {most:.3g}")
         if least > self.margin:
-            whole = replace(whole, verdict=SUPPORTED, effect=least - self.margin)
-        elif most <= self.margin:
-            whole = replace(whole, verdict=REFUTED, effect=most - self.margin)
-        return _as_part(whole, self.beside)
+            return replace(blank, verdict=SUPPORTED, effect=least - self.margin)
+        return replace(blank, verdict=REFUTED, effect=most - self.margin) if most <= self.margin else blank
 
 
 @dataclass(frozen=True)
