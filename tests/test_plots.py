@@ -96,8 +96,9 @@ def test_nothing_half_written_is_left(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(f"sample.{kind}" for kind in KINDS)
 
 
-def test_variants_differ_in_dash_marker_and_lightness():
-    looks = list(style.LOOKS.values())
+@pytest.mark.parametrize("compared", style.COMPARED)
+def test_what_is_compared_differs_in_dash_marker_and_lightness(compared):
+    looks = list(compared.values())
     assert len({str(o.dash) for o in looks}) == len({o.marker for o in looks}) == len(looks)
     lightness = sorted(float(np.dot(to_rgb(o.colour), (0.299, 0.587, 0.114))) for o in looks)
     assert min(np.diff(lightness)) > 0.1 and lightness[-1] < 0.8
