@@ -135,3 +135,19 @@ def test_the_comma_is_all_that_keeps_the_program_from_being_python():
     compile(programs.CONV_WITH_COMMA, "article", "exec")
     assert programs.CONV_WITH_COMMA.replace(",", "") == programs.CONV.replace(",", "")
     assert programs.CONV_WITH_FLATTEN.count("Flatten") == 2
+
+
+@pytest.mark.keras
+def test_loading_keras_does_not_cost_a_caller_its_stderr(isolated):
+    """As it did where submitit, which configures logging anew, was imported after Keras under a captured stderr."""
+    code = (
+        "import io, logging.config\n"
+        "sys.stderr = caught = io.StringIO()\n"
+        "from bnlab.procedures.article_code.keras_on_torch import load_keras\n"
+        "load_keras()\n"
+        "sys.stderr = sys.__stderr__\n"
+        "logging.config.dictConfig({'version': 1})\n"
+        "print(caught.closed)"
+    )
+    done = isolated(code)
+    assert done.stdout.split()[-1:] == ["False"], done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from types import ModuleType
@@ -20,7 +21,9 @@ def load_keras() -> ModuleType:
 
     Errors: EnvironmentFault where Keras is not installed, or was loaded in this process with another backend.
     """
-    with tempfile.TemporaryDirectory() as folder, _environment(folder):
+    # Keras brings absl, whose log handler closes the stderr it was born with when logging is configured anew, unless
+    # that is the interpreter's own.
+    with tempfile.TemporaryDirectory() as folder, _environment(folder), contextlib.redirect_stderr(sys.__stderr__):
         try:
             import keras
         except ImportError as error:
