@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bnlab.claims import MIXED, REFUTED, SUPPORTED, UNDECIDED, Claim, Verdict
@@ -80,12 +80,10 @@ def after_holm(rows: Sequence[dict]) -> tuple[int, int]:
 def claims_markdown(rows: Sequence[dict]) -> str:
     """`claims.md` of a setting: a table of all claims, then every claim with its parts. Ends with a newline."""
     first = rows[0]
-    decided, remaining = after_holm(rows)
     lines = [
         f"# Claims of {first['experiment']} on {first['data']}-{first['scale']}",
         "",
-        f"Effects are oriented: positive speaks for the sentence. {LEVEL_TEXT}; n of planned seeds. "
-        f"Of {decided} decided statements, {remaining} stay decided after Holm's adjustment over all of them.",
+        " ".join(_preface(rows)),
         "",
         "| claim | says | verdict | effect | interval | n | published |",
         "|---|---|---|---|---|---|---|",
@@ -96,6 +94,21 @@ def claims_markdown(rows: Sequence[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _preface(rows: Sequence[dict]) -> Iterator[str]:
+    """How effects, intervals and n are to be read, for the kinds of statements that there are."""
+    statements = [part for row in rows for part in [*(row["parts"] or [row]), *row["beside"]]]
+    with_interval = [statement["interval"] is not None for statement in statements]
+    yield "Effects are oriented: positive speaks for the sentence."
+    if any(with_interval):
+        decided, remaining = after_holm(rows)
+        yield f"{LEVEL_TEXT}; n of planned seeds."
+        yield f"Of {decided} decided statements, {remaining} stay decided after Holm's adjustment over all of them."
+    if not all(with_interval):
+        yield "Where there is no interval, seeds are missing or nothing is left to chance: the effect is then minus the"
+        yield "largest error of an identity, minus the least miss of a form that fails, or the least distance from the"
+        yield "margin, and n counts random cases, 1 for what was counted or read."
+
+
 def _section(row: dict) -> list[str]:
     about = f"Source: {row['source']}. Kind {row['kind']}."
     about += f" Tested: {row['tests'].rstrip('.')}." if row["tests"] else ""
@@ -103,7 +116,7 @@ def _section(row: dict) -> list[str]:
     about += f" Of the whole: {row['note']}." if row["parts"] and row["note"] else ""
     lines = [f"## {row['id']}: {row['verdict']}", "", f"> {row['says']}", "", about, ""]
     lines += ["| statement | verdict | effect | interval | margin | n | published | seen |", f"|{'---|' * 8}"]
-    parts = row["parts"] or [row | {"label": row["tests"] or "the sentence"}]
+    parts = row["parts"] or [row | {"label": row["label"] or row["tests"] or "the sentence"}]
     lines += [_part_line(part["label"], part) for part in parts]
     return lines + [_part_line(f"beside it: {part['label']}", part) for part in row["beside"]]
 

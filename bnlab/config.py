@@ -30,6 +30,9 @@ SCHEDULES = ("constant", "exponential")
 TRACKERS = ("none", "wandb")
 # One module of bnlab/procedures each; `train` is no module.
 PROCEDURES = ("identities", "article_code", "input_scaling", "covariate_shift", "learning_rates")
+# The keys that a procedure looks at, besides those that every run has; keys of the training loop are not for it.
+HEARD_BY_ALL = ("seed", "steps", "threads", "tracker", "checkpoint", "procedure")
+HEARD_BY = {"learning_rates": ("data", "model", "norm", "variant", "batch_size")}
 LAUNCHERS = ("local", "ray", "slurm")
 POSITIONS = ("before", "after")
 STATISTICS = ("replica", "synchronised")
@@ -514,8 +517,24 @@ def _field_types(cls: type) -> dict[str, type]:
     return typing.get_type_hints(cls)
 
 
+# What others call our keys, where no likeness of letters tells.
+ELSEWHERE_CALLED = {
+    "learning_rate": "lr",
+    "optim.lr": "lr",
+    "optimizer.lr": "lr",
+    "epochs": "steps",
+    "iterations": "steps",
+    "max_steps": "steps",
+    "wd": "optim.weight_decay",
+    "weight_decay": "optim.weight_decay",
+    "momentum": "optim.momentum",
+}
+
+
 def unknown_key(key: str) -> BadInput:
     """The error for a key that no part of a configuration has."""
+    if key in ELSEWHERE_CALLED:
+        return BadInput(f"{key}: no such key, it is called {ELSEWHERE_CALLED[key]} here")
     known = [*flatten(RunConfig()), *(f"launcher.{f.name}" for f in dataclasses.fields(LauncherConfig))]
     return BadInput(f"{key}: no such key{nearest(key, known)}; keys look like lr, batch_size or optim.momentum")
 

@@ -146,3 +146,12 @@ def test_cadences_name_their_steps():
     for bad in ("", "20", "it", "0it", "log", "log0", "@", "@1,x", "20it+"):
         with pytest.raises(BadInput):
             Cadence.parse(bad)
+
+
+def test_names_from_elsewhere_are_known():
+    from bnlab.config import ELSEWHERE_CALLED, unknown_key
+
+    assert set(ELSEWHERE_CALLED.values()) <= set(flatten(RunConfig())) and not set(ELSEWHERE_CALLED) & set(
+        flatten(RunConfig())
+    )
+    assert "called lr here" in str(unknown_key("learning_rate"))

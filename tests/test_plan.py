@@ -124,3 +124,15 @@ def test_a_number_too_long_to_be_one_is_bad_input(digits):
 def test_an_unknown_experiment_is_named_with_the_nearest():
     with pytest.raises(BadInput, match="did you mean 'ics_vgg'"):
         make_plan("ics_vg", [])
+
+
+@pytest.mark.parametrize("word", ["variant=group", "lr=0.5", "optim.momentum=0.5", "model=vgg_a"])
+def test_a_key_that_a_procedure_does_not_look_at_is_refused(word):
+    with pytest.raises(BadInput, match="identities does not look at it"):
+        make_plan("exact_identities", [word])
+
+
+def test_a_procedure_takes_what_it_looks_at():
+    (run,) = make_plan("exact_identities", ["steps=50", "seed=7", "variant=bn"]).runs
+    assert (run.config.steps, run.config.seed) == (50, 7)
+    assert make_plan("learning_rates", ["scale=smoke", "model.widths=[8,8]"]).runs

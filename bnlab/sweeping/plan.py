@@ -19,7 +19,7 @@ from bnlab.compose import (
     leaves_by_default,
     parse_axes,
 )
-from bnlab.config import RunConfig, flatten, run_id
+from bnlab.config import HEARD_BY, HEARD_BY_ALL, RunConfig, flatten, run_id
 from bnlab.errors import BadInput
 
 # Keys that every listing shows in columns of their own.
@@ -182,7 +182,19 @@ def _apply(recipes: list[Recipe], axis: Axis) -> list[Recipe]:
     asked = [_spelt(axis.key, value) for value in axis.values]
     if all(value in planned for value in asked):
         return [recipe for recipe, value in zip(recipes, planned) if value in asked]
+    _check_heard(recipes, axis)
     return [_assign(recipe, axis.key, value) for value in axis.values for recipe in recipes]
+
+
+def _check_heard(recipes: list[Recipe], axis: Axis) -> None:
+    """Errors: BadInput for a key that the procedure of these runs does not look at, so that they would be repeated."""
+    for recipe in recipes:
+        procedure = str(recipe.values.get("procedure", "train"))
+        heard = (*HEARD_BY_ALL, *HEARD_BY.get(procedure, ()))
+        if procedure != "train" and axis.key.split(".")[0] not in heard:
+            taken = ", ".join(("seed", "steps", *HEARD_BY.get(procedure, ())))
+            value = f"{axis.key}={axis.values[0]}"
+            raise BadInput(f"{value}: {procedure} does not look at it, so nothing would change; it takes {taken}")
 
 
 def _spelt(key: str, value: object) -> str:
