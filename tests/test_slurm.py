@@ -31,8 +31,8 @@ from bnlab.sweeping.tasks import USUAL, Outcome, Task
 CHECKOUT = Path(__file__).resolve().parents[1]
 EXPERIMENT = "activation_histograms"
 SMALL = ["scale=smoke", "model=mlp", "model.activation=sigmoid", "probe.names=[curves]", "lr=0.03"]
-# Long enough to be met at work: some seconds on a quiet machine.
-LONG = [*SMALL, "probe.curves.full=never", "steps=3000", "checkpoint=200it"]
+# Long enough to be met at work on a quiet machine, also while the sweep waits four seconds for another run's signal.
+LONG = [*SMALL, "probe.curves.full=never", "steps=12000", "checkpoint=200it"]
 
 needs_submitit = pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="needs the extra slurm")
 
@@ -186,9 +186,9 @@ def test_more_runs_than_an_array_holds_and_one_that_fails_alone(cluster, tmp_pat
     assert said.err.count("submitted ") == 2 and "submitted 5 runs" in said.err and "Traceback" not in said.err
     assert said.err.count("FAILED ") == 2 and "move that folder away" in said.err  # at once, and at the end
     assert "5 runs done; 1 failed" in said.out
-    scripts = [
-        p.read_text() for p in sorted(paths.jobs_dir(tasks[0].directory.parents[2]).glob("[0-9]*_submission.sh"))
-    ]
+    folder = paths.jobs_dir(tasks[0].directory.parents[2])
+    in_order = sorted(folder.glob("[0-9]*_submission.sh"), key=lambda path: int(path.name.split("_")[0]))
+    scripts = [path.read_text() for path in in_order]
     assert "--array=0-4%2" in scripts[0] and "--dependency=afterany:" in scripts[1]
     expected = undisturbed(tmp_path / "local", words)
     assert all(content(task) == expected[task.run.id] for task in tasks if task is not tasks[1])

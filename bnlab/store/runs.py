@@ -23,6 +23,7 @@ from bnlab.store.directories import (
     unreadable,
 )
 from bnlab.store.frames import rows_frame, runs_frame
+from bnlab.store.status import finished
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +104,9 @@ def load_runs(setting: Path, planned: Iterable[Planned], source: str = "auto") -
         return _assemble(setting, "pack", len(addresses), _read_pack(setting, addresses))
     data, _, scale = setting.name.rpartition("-")
     command = f"bnlab run {setting.parent.name} data={data} scale={scale}"
-    raise Incomplete(f"{setting}: no finished run; type `{command}` first")
+    others = sum(finished(run) for run in paths.runs_dir(setting).glob("*/*"))
+    besides = f" of its plan ({others} that it does not name lie there)" if others else ""
+    raise Incomplete(f"{setting}: no finished run{besides}; type `{command}` first")
 
 
 def read_index(pack: Path) -> list[dict]:
