@@ -7,7 +7,7 @@ Expected: before is better with sigmoids, whose inputs saturate when the normali
 of note with ReLU, whatever its sign.
 
 Pairs per seed: both nets have the same initial weights and batches; the net normalised behind its activation keeps its
-biases, which the other has no use for. A first plan of 2,000 steps was stopped for its cost and its runs deleted unread.
+biases, which the other has no use for. A first plan of 2,000 steps was stopped for its cost, its runs deleted unread.
 All of this was then fixed before the runs of 1,000 steps that decide it: 5 seeds (3 at the fast rate); test
 accuracy, mean of the last fifth of a run, before minus after; supported above +0.1 percentage points (ten test images),
 refuted below -0.1 or within, because "better" says that they differ. One part per activation at the slow rate decides:
