@@ -67,6 +67,7 @@ def test_on_a_quadratic_everything_follows_from_the_hessian(seed: int) -> None:
     assert start.loss.item() == exactly(problem.value(problem.w))
     assert norm(start.gradient.values()).item() == exactly(along)
     assert line.losses.numpy() == exactly(losses, np.abs(losses).max())
+    assert line.rises.numpy() == exactly(losses - problem.value(problem.w), np.abs(losses).max())
     assert line.changes.numpy() == exactly(lengths * np.linalg.norm(bent))
     assert line.smoothness.numpy() == exactly(np.full(4, np.linalg.norm(bent) / along))
 
@@ -121,7 +122,7 @@ def test_beyond_the_end_of_the_loss_nothing_is_made_up() -> None:
     start = start_at(loss, {"w": torch.tensor([1.0])})
     found = line_numbers(walk(loss, start, start.gradient, [0.5, 2.0]), (0.5, 2.0))
     numbers = {name: value.item() for name, value in found.items()}
-    assert numbers["loss/0.5"] == pytest.approx(math.log(0.5)) and math.isnan(numbers["loss/2"])
+    assert numbers["loss_change/0.5"] == pytest.approx(math.log(0.5)) and math.isnan(numbers["loss_change/2"])
     assert math.isnan(numbers["loss_min"]) and math.isnan(numbers["loss_max"])
 
 
@@ -154,7 +155,7 @@ def test_against_a_slow_twin(net: str, norm_name: str, decay: float) -> None:
     assert values.pop("landscape/loss") == pytest.approx(loss, **close)
     assert values.pop("landscape/gradient_norm") == pytest.approx(length, **close)
     for factor, (there, _), change, ratio in zip(FACTORS, points, changes, ratios):
-        assert values.pop(f"landscape/loss/{factor:g}") == pytest.approx(there, **close)
+        assert values.pop(f"landscape/loss_change/{factor:g}") == pytest.approx(there - loss, **close)
         assert values.pop(f"landscape/gradient_change/{factor:g}") == pytest.approx(change, **close)
         assert values.pop(f"landscape/beta_smoothness/{factor:g}") == pytest.approx(ratio, **close)
     assert values.pop("landscape/loss_min") == pytest.approx(min(there for there, _ in points), **close)
@@ -191,8 +192,8 @@ def test_factor_1_is_where_plain_gradient_descent_arrives(norm_name: str, decay:
     values = next(measurement)
     arrived = torch.nn.functional.cross_entropy(run.net(moment.x), moment.y).item()
     arrived += decay / 2 * sum(float(p.detach().square().sum()) for p in run.net.parameters())
-    assert values["landscape/loss/1"] == pytest.approx(arrived, rel=1e-5)
-    assert values["landscape/loss/1"] != pytest.approx(values["landscape/loss"], rel=1e-3)
+    assert values["landscape/loss"] + values["landscape/loss_change/1"] == pytest.approx(arrived, rel=1e-5)
+    assert abs(values["landscape/loss_change/1"]) > 1e-3 * values["landscape/loss"]
 
 
 def test_the_random_direction_is_a_switch_and_changes_no_bit() -> None:
@@ -218,10 +219,8 @@ def test_random_lines_differ_from_step_to_step_and_from_seed_to_seed() -> None:
 
 def test_a_random_line_is_not_the_gradient_line() -> None:
     values = measured(LANDSCAPE, started(configured("vgg_a", "batch", random=True)))
-    assert values["landscape/random_loss/1"] != pytest.approx(values["landscape/loss/1"], rel=1e-4)
-    assert abs(values["landscape/random_loss/0.125"] - values["landscape/loss"]) < abs(
-        values["landscape/loss/0.125"] - values["landscape/loss"]
-    )
+    assert values["landscape/random_loss_change/1"] != pytest.approx(values["landscape/loss_change/1"], rel=1e-4)
+    assert 0 < abs(values["landscape/random_loss_change/0.125"]) < abs(values["landscape/loss_change/0.125"])
 
 
 @pytest.mark.parametrize("factors", [(), (0.0,), (-1.0, 1.0), (1.0, 1.0), (1.0, 1.00000001), (math.inf,)])

@@ -36,10 +36,11 @@ class Start:
 
 @dataclass(frozen=True)
 class Line:
-    """Along w - a d, one entry for each step length a, float64: the loss (A,), the distance ||g(w - a d) - g|| of its
-    gradient from that at the start (A,), and that distance divided by a ||d|| (A,)."""
+    """Along w - a d, one entry for each step length a, float64: the loss (A,), that less the loss at the start (A,),
+    the distance ||g(w - a d) - g|| of its gradient from that at the start (A,), and that divided by a ||d|| (A,)."""
 
     losses: Tensor
+    rises: Tensor
     changes: Tensor
     smoothness: Tensor
 
@@ -71,9 +72,9 @@ def walk(loss: Loss, start: Start, direction: Parameters, lengths: Sequence[floa
         value, gradient = loss_and_gradient(loss, point, point.keys())
         losses.append(value.double())
         changes.append(norm(gradient[name] - g for name, g in start.gradient.items()))
-    moved = torch.stack(changes)
+    there, moved = torch.stack(losses), torch.stack(changes)
     distances = moved.new_tensor(lengths) * norm(direction.values())
-    return Line(torch.stack(losses), moved, moved / distances)
+    return Line(there, there - start.loss.double(), moved, moved / distances)
 
 
 def random_direction(like: Parameters, seed: tuple[int, ...]) -> Parameters:
@@ -86,13 +87,14 @@ def random_direction(like: Parameters, seed: tuple[int, ...]) -> Parameters:
 
 def line_numbers(line: Line, factors: Sequence[float]) -> dict[str, Tensor]:
     """Every point, the extremes over the points, and at which factor beta is attained: a maximum at the smallest one
-    says how short the shortest step is, not how smooth the loss."""
+    says how short the shortest step is, not how smooth the loss. A loss is given as its change, which may be far
+    smaller than the digits of the loss that are kept."""
     found: dict[str, Tensor] = {}
-    each = {"loss": line.losses, "gradient_change": line.changes, "beta_smoothness": line.smoothness}
+    each = {"loss_change": line.rises, "gradient_change": line.changes, "beta_smoothness": line.smoothness}
     for quantity, values in each.items():
         found |= {f"{quantity}/{factor:g}": value for factor, value in zip(factors, values, strict=True)}
-    for quantity in ("loss", "gradient_change"):
-        found |= {f"{quantity}_min": each[quantity].min(), f"{quantity}_max": each[quantity].max()}
+    for quantity, values in {"loss": line.losses, "gradient_change": line.changes}.items():
+        found |= {f"{quantity}_min": values.min(), f"{quantity}_max": values.max()}
     beta, place = line.smoothness.max(0)
     return found | {"beta_smoothness": beta, "beta_factor": beta.new_tensor(factors)[place] + 0 * beta}
 
