@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bnlab.claims import MIXED, REFUTED, SUPPORTED, UNDECIDED, Claim, Verdict
+from bnlab.claims import MEASURED, MIXED, REFUTED, SUPPORTED, UNDECIDED, Claim, Verdict
 from bnlab.stats import holm
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def claims_markdown(rows: Sequence[dict]) -> str:
 def _preface(rows: Sequence[dict]) -> Iterator[str]:
     """How effects, intervals and n are to be read, for the kinds of statements that there are."""
     statements = [part for row in rows for part in [*(row["parts"] or [row]), *row["beside"]]]
-    with_interval = [statement["interval"] is not None for statement in statements]
+    distances = [statement for statement in statements if statement["verdict"] == MEASURED]
+    with_interval = [s["interval"] is not None for s in statements if s not in distances]
     yield "Effects are oriented: positive speaks for the sentence."
     if any(with_interval):
         decided, remaining = after_holm(rows)
@@ -107,6 +108,9 @@ def _preface(rows: Sequence[dict]) -> Iterator[str]:
         yield "Where there is no interval, seeds are missing or nothing is left to chance: the effect is then minus the"
         yield "largest error of an identity, minus the least miss of a form that fails, or the least distance from the"
         yield "margin, and n counts random cases, 1 for what was counted or read."
+    if distances:
+        yield "What is only measured decides nothing: the distance from a published curve is the mean absolute"
+        yield "difference of the mean over seeds from its points."
 
 
 def _section(row: dict) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bnlab.store import Runs
 
 SUPPORTED, REFUTED, MIXED, UNDECIDED = "supported", "refuted", "mixed", "undecided"
+MEASURED = "measured"  # of a number shown beside a claim that speaks neither for nor against its sentence
 KINDS = ("E", "S", "D", "X")
 
 
@@ -99,6 +100,7 @@ class Claim:
     """A sentence of an article and the test of it.
 
     `says` is the article's sentence, `tests` what exactly is tested. A claim made of `parts` needs no `test`.
+    `distances` yields how far our curves lie from published ones, shown beside whatever the test found.
     """
 
     id: str
@@ -110,6 +112,7 @@ class Claim:
     published: Published | None = None
     figure: str = ""
     test: Callable[[Runs], Verdict] | None = None
+    distances: Callable[[Runs], Iterable[Verdict]] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -125,6 +128,8 @@ class Claim:
     def judge(self, runs: Runs) -> Verdict:
         """The verdict on these runs, with the published number of the claim."""
         verdict = self.test(runs)
+        if self.distances:
+            verdict = replace(verdict, beside=(*verdict.beside, *self.distances(runs)))
         return replace(verdict, published=self.published) if self.published else verdict
 
 

@@ -1,17 +1,21 @@
-"""Comparing two arms seed by seed: how much their moments move, and how many steps they need."""
+"""Comparing two arms seed by seed (moments, steps needed), and our curves with published ones."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bnlab.claims import Measured
+import numpy as np
+
+from bnlab.claims import MEASURED, Measured, Verdict
 from bnlab.measures import lost_seeds, planned_seeds
 from bnlab.stats import paired_difference, steps_text, steps_to
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bnlab.store import Runs
 
 SMALLEST = 1e-6  # a smaller value counts as this in a ratio, so that its logarithm exists
@@ -99,3 +103,51 @@ def steps_saved(
     quick, slow = ({seed: min(step, last) for seed, step in found[name].items()} for name, _ in (faster, slower))
     note = "steps per seed: " + "; ".join(words)
     return Measured(paired_difference(slow, quick), planned, note, lost_seeds(slow, quick))
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far the mean of our seeds lies from a published curve, in the unit of both.
+
+    `absolute` is the mean of |ours - theirs| and `signed` the mean of ours - theirs over the published points; both are
+    NaN without a common step. `first` and `last` are the outermost steps compared.
+    """
+
+    absolute: float
+    signed: float
+    points: int
+    first: float = math.nan
+    last: float = math.nan
+
+
+def distance(ours: pd.DataFrame, steps: np.ndarray, values: np.ndarray) -> Distance:
+    """From our curve (index step, a column per seed) to a published one, at those of its points that ours reaches.
+
+    Ours is the mean over all seeds, linear between its records; a record that some seed lacks is left out, so that
+    survivors alone are never averaged.
+    """
+    mean = ours.mean(axis=1, skipna=False).dropna()
+    if mean.empty:
+        return Distance(math.nan, math.nan, 0)
+    own = mean.index.to_numpy(dtype=float)
+    common = (steps >= own[0]) & (steps <= own[-1])
+    if not common.any():
+        return Distance(math.nan, math.nan, 0)
+    apart = np.interp(steps[common], own, mean.to_numpy()) - values[common]
+    reached = steps[common]
+    return Distance(
+        float(np.abs(apart).mean()), float(apart.mean()), len(apart), float(reached.min()), float(reached.max())
+    )
+
+
+def distance_beside(
+    label: str, unit: str, ours: pd.DataFrame, published: tuple[np.ndarray, np.ndarray], planned: int
+) -> Verdict:
+    """The distance as a number beside a claim: the effect is the mean absolute difference, the note has the signed."""
+    found = distance(ours, *published)
+    blank = Verdict(MEASURED, None, unit, n=ours.shape[1], planned=planned, label=label)
+    if not found.points:
+        return replace(blank, note="no step in common")
+    span = f"steps {found.first:g} to {found.last:g}" if found.points > 1 else f"step {found.first:g}"
+    note = f"ours - published {found.signed:+.4g} on average, {found.points} published points, {span}"
+    return replace(blank, effect=found.absolute, note=note)

@@ -53,14 +53,19 @@ def accuracy_lines(ax: Axes, lines: Sequence[Line], chance: float) -> pd.DataFra
 
     drawn = []
     for line in lines:
-        ended = diverged_at(line.arm)
-        series = 100 * fill_diverged(_to_the_end(line, ended), ended, chance)
-        series = averaged(series, line.width) if line.width > 1 else series
-        numbers = draw_curve(ax, series, line.look or look(line.variant), ended)
+        series = accuracy_series(line, chance)
+        numbers = draw_curve(ax, series, line.look or look(line.variant), diverged_at(line.arm))
         drawn.append(numbers.assign(variant=line.variant, metric=line.metric))
     last = max((float(line.arm.table["steps"].max()) for line in lines if line.arm.n), default=1.0)
     step_axis(ax, last)
     return pd.concat(drawn, ignore_index=True)
+
+
+def accuracy_series(line: Line, chance: float) -> pd.DataFrame:
+    """What `accuracy_lines` draws, per cent: index step, a column per seed."""
+    ended = diverged_at(line.arm)
+    series = 100 * fill_diverged(_to_the_end(line, ended), ended, chance)
+    return averaged(series, line.width) if line.width > 1 else series
 
 
 def _to_the_end(line: Line, ended: Mapping[int, float]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from matplotlib.lines import Line2D
 
 from bnlab.plots.style import PUBLISHED, Look, look
-from bnlab.published import CREDIT, curve
+from bnlab.published import CREDIT, smoothed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +24,7 @@ def overlay(ax: Axes, source: str, key: tuple[str, str, str], own: Look, width: 
     """
     import pandas as pd
 
-    steps, values = curve(source, *key)
-    values = pd.Series(values).rolling(width, center=True, min_periods=1).mean().to_numpy()
+    steps, values = smoothed(source, key, width)
     ax.plot(
         steps, values, color=PUBLISHED.colour, linewidth=0.5, linestyle=own.dash, marker=own.marker, markersize=2.8,
         markerfacecolor="white", markeredgewidth=0.5, markevery=max(1, len(steps) // 20), zorder=1.5,

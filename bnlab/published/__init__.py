@@ -33,6 +33,14 @@ def curve(source: str, figure: str, panel: str, series: str) -> tuple[np.ndarray
     return curves[figure, panel, series]
 
 
+def smoothed(source: str, key: Key, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The curve as a running mean over `width` of its points, fewer at its ends."""
+    import pandas as pd
+
+    steps, values = curve(source, *key)
+    return steps, pd.Series(values).rolling(width, center=True, min_periods=1).mean().to_numpy()
+
+
 def keys(source: str) -> list[Key]:
     """Every (figure, panel, series) of a paper."""
     return list(_read(source))
