@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bnlab.store import Runs
 
 SMALLEST = 1e-6  # a smaller value counts as this in a ratio, so that its logarithm exists
+LEARNING = (0.3, 0.9)  # training accuracy, of ten classes: off the plateau at chance, and not yet at the end
+SMOOTH = 5  # records of a single mini-batch each, averaged
 
 BySeed = dict[int, float]
 
@@ -43,7 +45,23 @@ class Cell:
 
 def median_over_run(arm: Runs, metric: str) -> BySeed:
     """Median of all records of a metric per seed; NaN for a run without any, as one that diverged before its first."""
-    series = arm.series(metric)
+    return medians(arm.series(metric))
+
+
+def while_learning(arm: Runs, metric: str) -> BySeed:
+    """Median per seed over the records at which the training accuracy lies within LEARNING; NaN without any."""
+    return medians(when_learning(arm, arm.series(metric)))
+
+
+def when_learning(arm: Runs, series: pd.DataFrame) -> pd.DataFrame:
+    """The records of a series (index step, a column per seed) whose seed is learning then; NaN for all others."""
+    accuracy = arm.series("curves/train_accuracy").rolling(SMOOTH, center=True, min_periods=1).mean()
+    there = accuracy.reindex(series.index, method="nearest")
+    return series.where((there >= LEARNING[0]) & (there <= LEARNING[1]))
+
+
+def medians(series: pd.DataFrame) -> BySeed:
+    """Median per seed of the records that there are; NaN without any."""
     return {int(seed): float(series[seed].median()) for seed in series.columns}
 
 
@@ -53,8 +71,7 @@ def median_relative(arm: Runs, change: str, variance: str, power: float) -> BySe
     A net whose inputs grow moves more in absolute terms though its distributions may look the same.
     """
     moved, spread = arm.series(change), arm.series(variance)
-    relative = moved / spread.reindex(moved.index).clip(lower=SMALLEST**2) ** power
-    return {int(seed): float(relative[seed].median()) for seed in relative.columns}
+    return medians(moved / spread.reindex(moved.index).clip(lower=SMALLEST**2) ** power)
 
 
 def log_ratio(above: BySeed, below: BySeed) -> BySeed:

@@ -25,7 +25,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bnlab.claims import Claim, Measured, Part, Published
-from bnlab.comparisons import BySeed, mean_measured, median_over_run, median_relative, paired_log_ratio
+from bnlab.comparisons import (
+    LEARNING,
+    BySeed,
+    mean_measured,
+    median_over_run,
+    median_relative,
+    paired_log_ratio,
+    while_learning,
+)
 from bnlab.measures import all_diverged, lost_seeds, need, planned_seeds
 from bnlab.plots import published as marks
 from bnlab.plots.curves import averaged, diverged_at, draw_curve, step_axis
@@ -45,10 +53,7 @@ RATES = (0.1, 0.01)
 PRIMARY = RATES[0]
 SEEDS = {"digits-smoke": 2, "digits-laptop": 3, "cifar10-laptop": 5, "cifar10-paper": 5}  # of every cell
 
-ACCURACY = "curves/train_accuracy"
-SMOOTH = 5  # records of a single mini-batch each, averaged
-LEARNING = (0.3, 0.9)  # of ten classes: off the plateau at chance, and not yet at the end
-WINDOWS = {"learning": "training accuracy between 0.3 and 0.9", "whole": "whole run"}
+WINDOWS = {"learning": f"training accuracy between {LEARNING[0]:g} and {LEARNING[1]:g}", "whole": "whole run"}
 
 # Layers are compared by their place among the recorded ones: of VGG-D the paper's, 2, 9 and 13 for inputs, 5 and 10 for
 # gradients.
@@ -77,15 +82,6 @@ def planned(runs: Runs) -> int:
 
 def recorded_layers(runs: Runs, key: str) -> list[int]:
     return sorted(runs.table[key].iloc[0]) if runs.n else []
-
-
-def while_learning(chosen: Runs, metric: str) -> BySeed:
-    """Median per seed over the records at which the training accuracy lies within LEARNING; NaN without any."""
-    series = chosen.series(metric)
-    accuracy = chosen.series(ACCURACY).rolling(SMOOTH, center=True, min_periods=1).mean()
-    there = accuracy.reindex(series.index, method="nearest")
-    kept = series.where((there >= LEARNING[0]) & (there <= LEARNING[1]))
-    return {int(seed): float(kept[seed].median()) for seed in kept.columns}
 
 
 OVER: dict[str, Callable[[Runs, str], BySeed]] = {"learning": while_learning, "whole": median_over_run}
