@@ -23,7 +23,7 @@ BATCH_STATISTICS = ("batch", "noisy_batch", "lp", "renorm")
 MODELS = ("mlp", "convnet", "vgg_a", "vgg_d")
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10", "synthetic")
 SCALES = ("smoke", "laptop", "paper")
-INITS = ("truncated_normal", "glorot", "he")
+INITS = ("truncated_normal", "gaussian", "glorot", "he")
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
 OPTIMIZERS = ("sgd", "rmsprop", "adam")
 SCHEDULES = ("constant", "exponential")
@@ -199,7 +199,7 @@ class ModelConfig:
     activation: str = "relu"
     width: float = 1.0  # multiplies the channels of the convolutional nets
     init: str = "he"
-    init_std: float = 0.1  # of truncated_normal, which is cut at two standard deviations
+    init_std: float = 0.1  # of gaussian, and of truncated_normal, which is cut at two standard deviations
     bias_init: float = 0.0  # of hidden biases, where a layer has one
     output_bias_init: float = 0.0
     dropout: float = 0.0  # probability of dropping a unit of the last hidden dense layer
@@ -256,6 +256,7 @@ class ActivationsConfig:
     layers: tuple[int, ...] = ()  # 1-based normalised layers; empty takes all
     pooled: bool = True  # also over all chosen layers together, as the panels of Goerner's demos
     unit: bool = False  # also one fixed unit of each chosen layer, as fig. 2 of Santurkar et al.
+    unit_percentiles: bool = False  # also the percentiles of that unit alone, as fig. 1 of Ioffe and Szegedy
 
     def __post_init__(self) -> None:
         Cadence.parse(self.cadence, "probe.activations.cadence")

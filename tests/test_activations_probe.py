@@ -177,7 +177,18 @@ def test_layers_pooled_and_unit_follow_the_configuration() -> None:
     assert endings(record(inputs, layers=(2,), pooled=False)) == {"02"}
     units = {name for name in record(inputs, unit=True) if "hist_unit" in name}
     assert units == {f"activations/hist_unit/0{layer}" for layer in (1, 2, 3)}
-    assert not [name for name in record(inputs) if "hist_unit" in name]
+    assert not [name for name in record(inputs) if "unit" in name]
+
+
+def test_percentiles_of_one_unit_are_those_of_its_column() -> None:
+    inputs = [drawn(seed, DENSE) for seed in range(2)]
+    found = {name: v for name, v in record(inputs, unit_percentiles=True, histograms="never").items() if "unit" in name}
+    expected = {
+        f"activations/unit_p{p}/0{layer}": np.percentile(x[:, 0].double().numpy(), p)
+        for layer, x in enumerate(inputs, 1)
+        for p in (15, 50, 85)
+    }
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
 def test_numbers_and_histograms_have_cadences_of_their_own() -> None:

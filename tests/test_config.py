@@ -44,7 +44,7 @@ def test_run_ids_are_the_ones_already_on_disk(config):
 
 def test_every_default_is_on_record():
     defaults = flatten(RunConfig())
-    assert len(defaults) == 79
+    assert len(defaults) == 80
     assert (defaults["lr"], defaults["batch_size"]) == (0.1, 64)
     assert (defaults["norm.eps"], defaults["norm.momentum"]) == (1e-5, 0.1)
     assert (defaults["norm.noise.shift"], defaults["norm.noise.scale"]) == (0.5, 1.25)

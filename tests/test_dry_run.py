@@ -19,7 +19,7 @@ MLP = "scale=smoke model=mlp model.activation=sigmoid lr=0.03"
 KINDS = {
     "all probes": f"{MLP} variant=bn batch_size=100 steps=30",
     "tanh, no pooled groups, one unit": f"{MLP} variant=plain model.activation=tanh probe.activations.pooled=false "
-    "probe.activations.unit=true probe.activations.layers=[1,3] steps=7",
+    "probe.activations.unit=true probe.activations.unit_percentiles=true probe.activations.layers=[1,3] steps=7",
     "noise, every epoch": f"{MLP} variant=bn_noise probe.curves.full=1ep probe.moments.layers=[2] steps=29",
     "a convolutional net, few probes": "scale=smoke model=convnet lr=0.02 variant=bn steps=3 "
     "probe.names=[curves,activations] probe.activations.histograms=never",

@@ -26,6 +26,7 @@ def test_every_name_a_configuration_may_have_is_there() -> None:
     ("init", "bound", "deviation"),
     [
         ("truncated_normal", 0.2, 0.1 * 0.87962566),  # of a standard normal cut at two deviations
+        ("gaussian", math.inf, 0.1),
         ("glorot", math.sqrt(6 / (300 + 500)), math.sqrt(2 / (300 + 500))),
         ("he", math.inf, math.sqrt(2 / 300)),
     ],

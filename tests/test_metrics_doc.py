@@ -65,7 +65,7 @@ def probed() -> Iterator[RunConfig]:
         config = configuration("mlp", "noisy_batch", tuple(PROBES))
         probe = dataclasses.replace(
             config.probe,
-            activations=dataclasses.replace(config.probe.activations, unit=True, pooled=True),
+            activations=dataclasses.replace(config.probe.activations, unit=True, unit_percentiles=True, pooled=True),
             landscape=dataclasses.replace(config.probe.landscape, factors=(0.125, 2.0, 1e-6), random_direction=True),
         )
         model = dataclasses.replace(config.model, activation=activation)

@@ -23,6 +23,7 @@ MOST_MEASURED = 50
 
 # Per record and layer: septile boundaries of outputs and of maxima, moments of the maxima, what the inputs are like.
 ACTIVATION_NUMBERS = 8 + 8 + 3 + 5
+UNIT_PERCENTILES = 3
 FRACTIONS = {"sigmoid": 2, "tanh": 1, "relu": 2}
 ACTIVATION_HISTOGRAMS = 3
 # Per record of the landscape: at the start; per line, and per line and factor.
@@ -125,6 +126,7 @@ def _records(
         layers = len(probe.activations.layers) or hidden_layers(model)
         groups = layers + probe.activations.pooled
         per_record = groups * (ACTIVATION_NUMBERS + FRACTIONS[model.activation])
+        per_record += layers * UNIT_PERCENTILES * probe.activations.unit_percentiles
         numbers += per_record * due(probe.activations.cadence)
         per_record = groups * ACTIVATION_HISTOGRAMS + layers * probe.activations.unit
         histograms += per_record * due(probe.activations.histograms)

@@ -15,6 +15,11 @@ def truncated_normal(weight: torch.Tensor, std: float, generator: torch.Generato
     nn.init.trunc_normal_(weight, 0.0, std, -2 * std, 2 * std, generator=generator)
 
 
+def gaussian(weight: torch.Tensor, std: float, generator: torch.Generator) -> None:
+    """N(0, std), uncut (Ioffe and Szegedy 2015, section 4.1)."""
+    nn.init.normal_(weight, 0.0, std, generator=generator)
+
+
 def glorot(weight: torch.Tensor, std: float, generator: torch.Generator) -> None:
     """U(-l, l) with l = sqrt(6 / (fan in + fan out)) (Glorot and Bengio 2010, equation 16)."""
     nn.init.xavier_uniform_(weight, generator=generator)
@@ -27,6 +32,7 @@ def he(weight: torch.Tensor, std: float, generator: torch.Generator) -> None:
 
 INITS: dict[str, Callable[[torch.Tensor, float, torch.Generator], None]] = {
     "truncated_normal": truncated_normal,
+    "gaussian": gaussian,
     "glorot": glorot,
     "he": he,
 }

@@ -19,7 +19,7 @@ from bnlab.probes.taps import chosen_layers
 from bnlab.store import Histogram
 
 PERCENTILES = (0.15, 0.50, 0.85)  # of the inputs, as in fig. 1 of Ioffe and Szegedy 2015
-UNIT = 0  # the one fixed unit of the histograms of a single activation (Santurkar et al. 2018, fig. 2)
+UNIT = 0  # the one fixed unit of each layer (Santurkar et al. 2018, fig. 2; Ioffe and Szegedy 2015, fig. 1)
 LINEAR = 2.0  # a sigmoid is close to its tangent for inputs within +-2
 
 Group = tuple[str, list[Tensor], list[Tensor]]  # name of the layer or "pooled", inputs and outputs of the activation
@@ -39,6 +39,8 @@ def measure(moment: Moment) -> Measurement:
                 **input_numbers(inputs),
                 **fractions(moment.config.model.activation, inputs, outputs, maxima),
             }
+            if chosen.unit_percentiles and name != "pooled":
+                found |= percentiles([inputs[0][:, UNIT]], "unit")
             numbers |= {f"activations/{quantity}/{name}": value for quantity, value in found.items()}
         if moment.is_due(chosen.histograms):
             histograms[f"activations/hist_output/{name}"] = histogram(thinned(outputs))
@@ -63,13 +65,17 @@ def maxima_numbers(maxima: Tensor) -> dict[str, Tensor]:
 
 def input_numbers(inputs: list[Tensor]) -> dict[str, Tensor]:
     """Percentiles of what goes into the activation; mean over units of |mean| and of the standard deviation."""
-    found = quantiles(thinned(inputs), PERCENTILES)
     means, variances = (torch.cat(parts) for parts in zip(*(unit_moments(t) for t in inputs)))
     return {
-        **{f"input_p{100 * q:.0f}": value for q, value in zip(PERCENTILES, found)},
+        **percentiles(inputs, "input"),
         "input_mean_abs": means.abs().mean(),
         "input_sd": variances.sqrt().mean(),
     }
+
+
+def percentiles(inputs: list[Tensor], of: str) -> dict[str, Tensor]:
+    found = quantiles(thinned(inputs), PERCENTILES)
+    return {f"{of}_p{100 * q:.0f}": value for q, value in zip(PERCENTILES, found)}
 
 
 def fractions(activation: str, inputs: list[Tensor], outputs: list[Tensor], maxima: Tensor) -> dict[str, Tensor]:
