@@ -179,6 +179,9 @@ class DataConfig:
     train_subset: int = 0  # the first so many training images of a fixed shuffle; 0 takes all
     validation: int = 0  # images held out of training for anything that selects
     shuffle: str = "every_epoch"  # or once: the same order in every epoch
+    batch_classes: int = (
+        0  # each batch holds exactly so many classes, with equally many images of each; 0: as they come
+    )
     crop: int = 0  # random crops after padding by so many pixels
     flip: bool = False  # random horizontal flips
 
@@ -189,6 +192,7 @@ class DataConfig:
         _number("data.train_subset", self.train_subset, 0)
         _number("data.validation", self.validation, 0)
         _one_of("data.shuffle", self.shuffle, ("every_epoch", "once"))
+        _number("data.batch_classes", self.batch_classes, 0, CLASSES[self.name])
         _number("data.crop", self.crop, 0, 64)
 
 
@@ -242,10 +246,12 @@ class CurvesConfig:
     cadence: str = "20it"  # loss and accuracy of the training mini-batch
     full: str = "500it"  # of the training subset, at most `full_images` of it, and of the test set
     full_images: int = 10_000
+    by_batch: str = "never"  # of the test set, normalised by statistics of batches built as in training
 
     def __post_init__(self) -> None:
         Cadence.parse(self.cadence, "probe.curves.cadence")
         Cadence.parse(self.full, "probe.curves.full")
+        Cadence.parse(self.by_batch, "probe.curves.by_batch")
         _number("probe.curves.full_images", self.full_images, 1)
 
 
@@ -362,6 +368,7 @@ class RunConfig:
         _one_of("device", self.device, ("cpu", "cuda", "auto"))
         _one_of("tracker", self.tracker, TRACKERS)
         Cadence.parse(self.checkpoint, "checkpoint")
+        _check_batches(self)
         _check_layers(self)
         _check_vgg(self)
         _check_statistics(self)
@@ -406,12 +413,19 @@ class LauncherConfig:
 
 
 IMAGE_SIZES = {"digits": 8, "mnist": 28, "fashion_mnist": 28, "cifar10": 32, "synthetic": 8}
+CLASSES = {"digits": 10, "mnist": 10, "fashion_mnist": 10, "cifar10": 10, "synthetic": 4}
 CONV_BLOCKS = {"convnet": 4, "vgg_a": 8, "vgg_d": 13}
 
 
 def hidden_layers(model: ModelConfig) -> int:
     """How many blocks the net has, that is how far its layers are counted."""
     return CONV_BLOCKS.get(model.name, len(model.widths))
+
+
+def _check_batches(config: RunConfig) -> None:
+    classes = config.data.batch_classes
+    if classes and config.batch_size % classes:
+        _fail("batch_size", config.batch_size, f"must be a multiple of data.batch_classes={classes}, which share it")
 
 
 def _check_layers(config: RunConfig) -> None:

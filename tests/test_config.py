@@ -33,6 +33,7 @@ PINNED = {
     RunConfig(variant="l1", norm=NormConfig(name="lp", lp=LpConfig("l1"))): "932ad5e5-s0",
     RunConfig(variant="group", norm=NormConfig(name="group")): "71f1a00f-s0",
     RunConfig(variant="renorm", norm=NormConfig(name="renorm", renorm=RenormConfig(r_max=2.0))): "1c964a02-s0",
+    RunConfig(data=DataConfig(batch_classes=4), norm=NormConfig(name="renorm")): "811e6e9b-s0",
     RunConfig(optim=EXPONENTIAL, model=ModelConfig(widths=(10, 20))): "c44d4462-s0",
 }
 
@@ -44,8 +45,9 @@ def test_run_ids_are_the_ones_already_on_disk(config):
 
 def test_every_default_is_on_record():
     defaults = flatten(RunConfig())
-    assert len(defaults) == 80
+    assert len(defaults) == 82
     assert (defaults["lr"], defaults["batch_size"]) == (0.1, 64)
+    assert (defaults["data.batch_classes"], defaults["probe.curves.by_batch"]) == (0, "never")
     assert (defaults["norm.eps"], defaults["norm.momentum"]) == (1e-5, 0.1)
     assert (defaults["norm.noise.shift"], defaults["norm.noise.scale"]) == (0.5, 1.25)
 
@@ -100,6 +102,10 @@ def test_nested_bad_values_carry_the_dotted_key():
         ({"norm": {"lp": {"norm": "l3"}}}, "norm.lp.norm=l3"),
         ({"norm": {"group": {"groups": 0}}}, "norm.group.groups=0"),
         ({"norm": {"renorm": {"start": 600}}}, "norm.renorm.d_full=500"),
+        ({"data": {"batch_classes": 11}}, "data.batch_classes=11"),
+        ({"data": {"batch_classes": 5, "name": "synthetic"}}, "data.batch_classes=5"),
+        ({"data": {"batch_classes": 3}}, "batch_size=64"),
+        ({"probe": {"curves": {"by_batch": "now"}}}, "probe.curves.by_batch=now"),
     ]:
         with pytest.raises(BadInput) as error:
             from_dict(values)

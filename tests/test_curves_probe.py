@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 
@@ -10,11 +11,12 @@ import pytest
 import torch
 from probed_runs import configuration, started, trained
 
-from bnlab.config import CurvesConfig, NormConfig, ProbeConfig, RunConfig
+from bnlab.config import CurvesConfig, NormConfig, ProbeConfig, RenormConfig, RunConfig
+from bnlab.data.batches import Batches
 from bnlab.data.image_set import ImageSet
 from bnlab.probes import Moment, evaluation, recalibration, undisturbed
 from bnlab.probes.curves import CURVES
-from bnlab.probes.evaluation import evaluate
+from bnlab.probes.evaluation import accuracy_by_batch, evaluate
 from bnlab.probes.recalibration import recalibrate
 from bnlab.training.loop import train
 from bnlab.training.state import TrainingState
@@ -81,9 +83,40 @@ def test_each_part_of_the_curves_has_its_cadence() -> None:
     curves = CurvesConfig(cadence="4it", full="10it")
     config = RunConfig(steps=20, probe=ProbeConfig(curves=curves))
     assert CURVES.due(config, 5) == {0, 4, 8, 10, 12, 16, 20}
+    by_batch = ProbeConfig(curves=dataclasses.replace(curves, by_batch="@3"))
+    assert CURVES.due(dataclasses.replace(config, probe=by_batch), 5) == {0, 3, 4, 8, 10, 12, 16, 20}
     run = started(dataclasses.replace(configuration("mlp", "batch"), probe=ProbeConfig(curves=curves)))
     parts = {step: {name.split("/")[1].split("_")[0] for name in measured(run, step)} for step in (4, 10, 20)}
     assert parts == {4: {"train"}, 10: {"full", "test"}, 20: {"train", "full", "test"}}
+
+
+@pytest.mark.parametrize("norm", ["batch", "noisy_batch", "lp", "renorm", "none"])
+@pytest.mark.parametrize("classes", [0, 2])
+def test_accuracy_by_batch_against_a_slow_twin(norm: str, classes: int) -> None:
+    """A copy of the net for every batch, its normalisation in training mode and all else in evaluation."""
+    limits = RenormConfig(r_max=1.5, d_max=0.3, start=0, r_full=0, d_full=0)
+    settings = NormConfig(name=norm, ghost_size=4 if norm == "batch" else 0, renorm=limits)
+    config = configuration("mlp", "batch")
+    config = dataclasses.replace(
+        config, norm=settings, data=dataclasses.replace(config.data, batch_classes=classes), batch_size=8
+    )
+    run = started(config)
+    train(run, lambda step, values: None, lambda: run.step == 12)
+    images, before = run.data.test, [t.clone() for t in run.net.state_dict().values()]
+    order = Batches(images, 8, torch.Generator().manual_seed(evaluation.SEED), classes=classes)
+    right = []
+    for _ in range(order.steps_per_epoch):
+        x, y = order.next()
+        net = copy.deepcopy(run.net).eval()
+        for block in net.blocks:
+            block.norm is None or block.norm.train()
+            if norm == "noisy_batch":
+                block.norm.noise.eval()
+        right += [int(logits.argmax()) == int(label) for logits, label in zip(net(x), y)]
+    assert len(right) == order.steps_per_epoch * 8 >= len(images) - 8
+    found = accuracy_by_batch(run.net, images, config)
+    assert float(found) == pytest.approx(np.mean(right)) and 0.2 < float(found) < 1
+    assert all(torch.equal(a, b) for a, b in zip(before, run.net.state_dict().values()))
 
 
 def test_recalibrated_statistics_are_the_mean_over_the_batches() -> None:

@@ -64,10 +64,10 @@ def test_the_order_depends_on_the_order_generator_alone() -> None:
 
 
 @pytest.mark.parametrize("shuffle", ["every_epoch", "once"])
-@pytest.mark.parametrize("augmented", [False, True])
-def test_resuming_at_every_position_gives_the_same_batches(shuffle: str, augmented: bool) -> None:
-    options = {"shuffle": shuffle, "crop": 1, "flip": True} if augmented else {"shuffle": shuffle}
+@pytest.mark.parametrize("options", [{}, {"crop": 1, "flip": True}, {"classes": 3}], ids=str)
+def test_resuming_at_every_position_gives_the_same_batches(shuffle: str, options: dict) -> None:
     images = numbered(11, (3, 3, 3))
+    options = {"shuffle": shuffle, **options}
     whole = stream(images, 3, **options)
     states, expected = [], []
     for _ in range(10):  # three epochs and a bit
@@ -90,6 +90,78 @@ def test_a_state_survives_a_checkpoint(tmp_path) -> None:
     resumed = stream(numbered(11), 3, crop=1)
     resumed.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
     assert labels_of(resumed, 5) == expected
+
+
+def labelled(counts: list[int]) -> ImageSet:
+    """So many images of each class, all mixed; the first byte of an image is its number."""
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    labels = labels[torch.randperm(len(labels), generator=generator(9))]
+    rows = torch.arange(len(labels))[:, None].expand(-1, 4).to(torch.uint8)
+    return ImageSet(rows, labels, (1, 2, 2), Pixels("unit"))
+
+
+def epoch_of(batches: Batches) -> list[tuple[list[int], list[int]]]:
+    """Images and labels of every batch of one epoch."""
+    drawn = [batches.next() for _ in range(batches.steps_per_epoch)]
+    return [((255 * x[:, 0, 0, 0]).round().int().tolist(), y.tolist()) for x, y in drawn]
+
+
+@pytest.mark.parametrize(
+    ("counts", "size", "classes", "steps"),
+    [
+        ([24] * 10, 8, 4, 30),  # everything fits
+        ([24] * 10, 6, 1, 40),
+        ([11, 12, 13, 9], 4, 4, 9),  # every class in every batch: as many as the rarest allows
+        ([40, 38, 37, 41, 36], 6, 2, 31),  # 63 shares of three images: one is left over
+        ([200, 9, 8], 4, 2, 8),  # one class has more than there are partners for
+        ([12, 12, 1], 4, 2, 6),  # too few images for one share
+    ],
+)
+def test_batches_of_a_few_classes(counts: list[int], size: int, classes: int, steps: int) -> None:
+    images = labelled(counts)
+    batches = stream(images, size, classes=classes)
+    assert batches.steps_per_epoch == steps
+    epochs = [epoch_of(batches) for _ in range(3)]
+    for epoch in epochs:
+        seen = [image for batch, _ in epoch for image in batch]
+        assert len(seen) == len(set(seen)) == steps * size
+        for batch, labels in epoch:
+            assert images.labels[batch].tolist() == labels
+            for half in (labels, labels[:classes], labels[-classes:]):  # classes alternate
+                assert len(set(half)) == classes
+                assert {half.count(label) for label in set(half)} == {len(half) // classes}
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_over_epochs_no_image_is_left_out_for_good() -> None:
+    images = labelled([41, 38, 37, 40, 36])
+    batches = stream(images, 6, classes=2)
+    seen = sum((torch.bincount(torch.tensor(sum((b for b, _ in epoch_of(batches)), [])), minlength=192)
+                for _ in range(200)), torch.zeros(192))  # fmt: skip
+    shown = torch.tensor([batches.steps_per_epoch * 6 / 192 * 200])
+    assert seen.min() > 0.85 * shown and seen.max() == 200
+
+
+def test_classes_meet_in_every_pair_and_in_no_fixed_order() -> None:
+    batches = stream(labelled([24] * 6), 4, classes=2)
+    pairs = [tuple(sorted(set(labels))) for _ in range(20) for _, labels in epoch_of(batches)]
+    counts = {pair: pairs.count(pair) for pair in set(pairs)}
+    assert len(counts) == 15
+    expected = len(pairs) / 15
+    assert sum((n - expected) ** 2 / expected for n in counts.values()) < 36.1  # chi-squared, 14 degrees: p = 0.001
+
+
+def test_without_classes_the_order_is_one_permutation() -> None:
+    """What it was before batches could be made of a few classes: stored runs depend on it."""
+    batches, twin = stream(labelled([20] * 3), 7, classes=0), generator(1)
+    for _ in range(2):
+        order = torch.randperm(60, generator=twin).tolist()
+        assert [image for batch, _ in epoch_of(batches) for image in batch] == order[:56]
+
+
+def test_more_classes_than_have_enough_images_are_refused() -> None:
+    with pytest.raises(BadInput, match=r"data.batch_classes=3: only 2 classes have 4 images"):
+        stream(labelled([12, 12, 3]), 12, classes=3)
 
 
 def slow_augment(images: np.ndarray, crop: int, flips: list[int], down: list[int], right: list[int]) -> np.ndarray:
@@ -131,7 +203,7 @@ def test_augmentation_leaves_the_set_as_it_was() -> None:
 
 
 def test_a_batch_larger_than_the_set_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"batch_size=13: there are only 12 training images"):
+    with pytest.raises(BadInput, match=r"batch_size=13: there are only 12 images"):
         stream(numbered(12), 13)
     assert stream(numbered(12), 12).steps_per_epoch == 1
 

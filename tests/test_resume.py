@@ -57,6 +57,17 @@ def test_stopped_in_an_epoch_at_its_edge_and_after_an_evaluation(variant, net, t
     _compare(config, stops, tmp_path)
 
 
+def test_stopped_where_batches_hold_a_few_classes(tmp_path):
+    config = tiny("renorm")
+    curves = dataclasses.replace(config.probe.curves, by_batch="2it")
+    config = dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, batch_classes=2),
+        probe=dataclasses.replace(config.probe, curves=curves),
+    )
+    _compare(config, EVERY_STEP, tmp_path)
+
+
 def _compare(config: RunConfig, stops: tuple[int, ...], root: Path) -> None:
     assert attempt(config, root / "a" / "run").state == "done"
     for number, stop in enumerate(stops, 1):

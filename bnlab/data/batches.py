@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bnlab.data.class_order import ClassOrder
 from bnlab.data.image_set import ImageSet
 from bnlab.errors import BadInput
 
@@ -12,8 +13,9 @@ from bnlab.errors import BadInput
 class Batches:
     """Batches by index. The incomplete last batch of an epoch is dropped.
 
-    The order of an epoch is one permutation drawn from `order_generator`: anew for every epoch, or
-    once. Crops and flips are drawn from `augment_generator` on that generator's device.
+    The order of an epoch is drawn from `order_generator`, anew for every epoch, or once: a permutation, or with
+    `classes` an order in which each batch has so many classes. Crops and flips are drawn from `augment_generator` on
+    that generator's device.
     """
 
     def __init__(
@@ -26,13 +28,15 @@ class Batches:
         crop: int = 0,
         flip: bool = False,
         channels_last: bool | None = None,
+        classes: int = 0,
     ) -> None:
         """`shuffle` is `every_epoch` or `once`; raises BadInput when the set has not one full batch."""
         if batch_size > len(image_set):
-            raise BadInput(f"batch_size={batch_size}: there are only {len(image_set)} training images; make it smaller")
+            raise BadInput(f"batch_size={batch_size}: there are only {len(image_set)} images; make it smaller")
         if (crop or flip) and augment_generator is None:
             raise ValueError("crop and flip need an augment_generator")
-        self.steps_per_epoch = len(image_set) // batch_size
+        self._class_order = ClassOrder(image_set.labels, batch_size, classes) if classes else None
+        self.steps_per_epoch = self._class_order.batches if classes else len(image_set) // batch_size
         self._set, self._size, self._shuffle = image_set, batch_size, shuffle
         self._order_generator, self._augment_generator = order_generator, augment_generator
         self._crop, self._flip, self._channels_last = crop, flip, channels_last
@@ -70,7 +74,10 @@ class Batches:
     def _draw_order(self) -> None:
         generator = self._order_generator
         self._order_state = generator.get_state()
-        order = torch.randperm(len(self._set), generator=generator, device=generator.device)
+        if self._class_order:
+            order = self._class_order.draw(generator)
+        else:
+            order = torch.randperm(len(self._set), generator=generator, device=generator.device)
         self._order = order.to(self._set.rows.device)
 
 

@@ -8,11 +8,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from bnlab.data.batches import Batches
+from bnlab.norms import noise_off
+from bnlab.norms.statistics import BatchStatisticsNorm
+from bnlab.probes.undisturbed import undisturbed
+
 if TYPE_CHECKING:
+    from bnlab.config import RunConfig
     from bnlab.data.image_set import ImageSet
     from bnlab.models import Net
 
 CHUNK = 1000  # images per forward pass, which bounds the memory it takes
+SEED = 0  # of the batches that are normalised by themselves: the same at every measurement
 
 
 @torch.no_grad()
@@ -30,6 +37,30 @@ def evaluate(model: Net, images: ImageSet, first: int) -> tuple[Tensor, Tensor]:
         loss = loss + cross_entropy(logits, y, reduction="sum").double()
         right = right + accuracy(logits, y) * len(y)
     return loss / count, right / count
+
+
+@torch.no_grad()
+def accuracy_by_batch(model: Net, images: ImageSet, config: RunConfig) -> Tensor:
+    """Accuracy over an epoch of batches built as in training, each normalised as in training, by its own statistics.
+
+    Without augmentation, dropout and noise. Every batch is met with the moving averages that the net has now, which
+    batch renormalisation corrects by. The net is left in evaluation mode.
+
+    Errors: BadInput where there is no full batch.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    classes, last = config.data.batch_classes, model.spatial
+    batches = Batches(images, config.batch_size, generator, channels_last=last, classes=classes)
+    norms = [module for module in model.modules() if isinstance(module, BatchStatisticsNorm)]
+    model.eval()
+    right = 0.0
+    for _ in range(batches.steps_per_epoch):
+        x, y = batches.next()
+        with undisturbed(model), noise_off(model):
+            for norm in norms:
+                norm.training = True
+            right = right + accuracy(model(x), y)
+    return right / batches.steps_per_epoch
 
 
 def accuracy(logits: Tensor, y: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ class TrainingState:
             crop=config.data.crop,
             flip=config.data.flip,
             channels_last=net.spatial,
+            classes=config.data.batch_classes,
         )
         probes = [PROBES[name] for name in config.probe.names if replicas.rank == 0]
         self.probing = Probing(probes, config, self.net, self.batches.steps_per_epoch, self.streams.moving())
