@@ -158,13 +158,16 @@ def distance(ours: pd.DataFrame, steps: np.ndarray, values: np.ndarray) -> Dista
 
 
 def distance_beside(
-    label: str, unit: str, ours: pd.DataFrame, published: tuple[np.ndarray, np.ndarray], planned: int
+    label: str, unit: str, ours: pd.DataFrame, published: tuple[np.ndarray, np.ndarray], planned: int, over: str = ""
 ) -> Verdict:
-    """The distance as a number beside a claim: the effect is the mean absolute difference, the note has the signed."""
+    """The distance as a number beside a claim: the effect is the mean absolute difference, the note has the signed one.
+
+    `over` says what the points are where they are not training steps.
+    """
     found = distance(ours, *published)
     blank = Verdict(MEASURED, None, unit, n=ours.shape[1], planned=planned, label=label)
     if not found.points:
         return replace(blank, note="no step in common")
-    span = f"steps {found.first:g} to {found.last:g}" if found.points > 1 else f"step {found.first:g}"
-    note = f"ours - published {found.signed:+.4g} on average, {found.points} published points, {span}"
+    where = f"on average, {found.points} published points, {over or f'steps {found.first:g} to {found.last:g}'}"
+    note = f"ours - published {found.signed:+.4g} {where if found.points > 1 else f'at step {found.first:g}'}"
     return replace(blank, effect=found.absolute, note=note)

@@ -15,13 +15,17 @@ All metrics, directions, margins, windows and seeds below were fixed before the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bnlab import published
 from bnlab.claims import SUPPORTED, UNDECIDED, Claim, Measured, Part, Published, Verdict, combine, judge_part
 from bnlab.comparisons import (
+    distance_beside,
     mean_measured,
     median_over_run,
     median_relative,
@@ -265,6 +269,57 @@ def _not_needed(runs: Runs) -> Verdict:
     return replace(combine([faster, unstable]), verdict=word)
 
 
+SANTURKAR = "santurkar2018"
+TEST = {variant: "curves/test_accuracy" for variant in VARIANTS} | {"bn_noise": "curves/test_accuracy_recalibrated"}
+RESOLUTION = 1e-3  # of the moment changes measured from figure 8a
+MOVED = {"mean": "dmean", "variance": "dvar"}  # the quantities in the names of its panels
+# The curves of the paper that the accuracies are drawn and compared with, each as the mean of so many of its records.
+TOLD = {
+    ("training", variant): (("fig2", "train_acc_minibatch_pct", series), 5) for variant, series in marks.SERIES.items()
+} | {("test", variant): (("fig1", "test_acc_pct", f"{marks.SERIES[variant]}_lr0.1"), 1) for variant in ("plain", "bn")}
+
+
+def accuracy_line(runs: Runs, what: str, variant: str) -> Line:
+    """Accuracy of an arm in training (averaged over stretches of a sixtieth of the run) or on the test images."""
+    if what == "test":
+        return Line(arm(runs, variant), variant, TEST[variant])
+    width = max(1, int(runs.table["steps"].max()) // 60)
+    return Line(arm(runs, variant), variant, ACCURACY, width)
+
+
+def from_accuracies(runs: Runs, curves: tuple[tuple[str, str], ...]) -> Iterator[Verdict]:
+    """How far our accuracies, as drawn, lie from the paper's, on its data set."""
+    if runs.data != "cifar10":
+        return
+    for what, variant in curves:
+        key, width = TOLD[what, variant]
+        label = f"distance from the published {what} accuracy, {variant} ({key[0].replace('fig', 'figure ')})"
+        series = panels.accuracy_series(accuracy_line(runs, what, variant), CHANCE)
+        told = published.smoothed(SANTURKAR, key, width)
+        yield distance_beside(label, "percentage points", series, told, planned(runs))
+
+
+def from_medians(runs: Runs) -> Iterator[Verdict]:
+    """How far the medians of figure 8a lie from ours, as log10 of the ratio; a smaller one counts as RESOLUTION."""
+    import pandas as pd
+
+    layers = recorded_layers(runs) if runs.data == "cifar10" else []
+    cells = [(quantity, place) for quantity in CHANGES for place in range(len(layers))]
+    for variant in marks.SERIES if layers else ():
+        ours = pd.DataFrame([instability(runs, variant, *cell) for cell in cells])
+        told = [_published_medians(quantity, layers[place])[variant] for quantity, place in cells]
+        points = np.arange(len(cells), dtype=float), np.log10(np.maximum(told, RESOLUTION))
+        label = f"distance from the published medians, {variant} (figure 8a)"
+        over = f"mean and variance at layers {', '.join(map(str, layers))}"
+        logs = np.log10(ours.clip(lower=RESOLUTION))
+        yield distance_beside(label, "log10 of the ratio", logs, points, planned(runs), over)
+
+
+def _published_medians(quantity: str, layer: int) -> dict[str, float]:
+    panel = f"abs_{MOVED[quantity]}_layer{layer}"
+    return {v: published.median_every(SANTURKAR, "fig8a", panel, name, 100) for v, name in marks.SERIES.items()}
+
+
 _FIGURE_2 = "measured from figure 2 of Santurkar et al. 2018 (one run each)"
 _FIGURE_8 = "medians measured from figure 8a of Santurkar et al. 2018 (one run each)"
 _SECTION = "article S3, last section; Santurkar et al. 2018, "
@@ -278,6 +333,7 @@ CLAIMS = (
         tests="Training accuracy in the first fifth of the steps, bn against plain, at the same learning rate.",
         parts=SPEED,
         test=partial(_judge, parts=SPEED),
+        distances=partial(from_accuracies, curves=tuple(c for c in TOLD if c[1] != "bn_noise")),
         published=Published(22.6, "79.6 against 57.1 % over steps 0-3,000; 90 % at step 1,800, 4,300", _FIGURE_2),
         figure="accuracy_windows",
     ),
@@ -304,6 +360,7 @@ CLAIMS = (
         "plain and against bn, at every recorded layer; every part must hold.",
         parts=STABILITY,
         test=partial(_judge, parts=STABILITY),
+        distances=from_medians,
         published=Published(0.92, "log10(.269/.032), mean at layer 2 against plain; least: layer 9, 0.62", _FIGURE_8),
         figure="moment_instability",
     ),
@@ -316,6 +373,7 @@ CLAIMS = (
         "four must hold.",
         parts=HIGHER,
         test=partial(_judge, parts=HIGHER),
+        distances=partial(from_accuracies, curves=tuple(c for c in TOLD if c[0] == "training")),
         published=Published(22.6, "early +22.6 and +18.2 (noise); late -0.5 and -1.2: reversed at the end", _FIGURE_2),
         figure="accuracy_windows",
     ),
@@ -335,9 +393,6 @@ CLAIMS = (
 )
 
 
-SANTURKAR = "santurkar2018"
-RESOLUTION = 1e-3  # of the moment changes measured from figure 8a
-TEST = {variant: "curves/test_accuracy" for variant in VARIANTS} | {"bn_noise": "curves/test_accuracy_recalibrated"}
 RAW = Look("BN + noise, statistics as gathered", "#7fcbb4", (0, (1, 1)), "")  # paler than bn_noise
 UNLIKE = (
     "Published, in the dash and marker of its arm: one run of the paper's VGG, batch 128, all 50,000 training images, "
@@ -351,20 +406,17 @@ def draw_accuracy(runs: Runs) -> Drawing:
     _need_primary(runs)
     figure = new_figure(PAGE, 2.9)
     train, test = figure.subplots(1, 2, sharey=True)
-    arms = {variant: arm(runs, variant) for variant in VARIANTS}
-    width = max(1, int(runs.table["steps"].max()) // 60)
-    raw = Line(arms["bn_noise"], "bn_noise", TEST["bn"], look=RAW)
+    lines = {what: [accuracy_line(runs, what, v) for v in VARIANTS] for what in ("training", "test")}
+    raw = Line(arm(runs, "bn_noise"), "bn_noise", TEST["bn"], look=RAW)
     numbers = [
-        panels.accuracy_lines(train, [Line(own, v, ACCURACY, width) for v, own in arms.items()], CHANCE),
-        panels.accuracy_lines(test, [*(Line(own, v, TEST[v]) for v, own in arms.items()), raw], CHANCE),
+        panels.accuracy_lines(train, lines["training"], CHANCE),
+        panels.accuracy_lines(test, [*lines["test"], raw], CHANCE),
     ]
     handles = [*marks.handles(VARIANTS), marks.entry(RAW)]
-    words = (
-        f"Training accuracy of the mini-batch, averaged over {width} steps; test accuracy of BN + noise on statistics "
-    )
-    words += "re-estimated without noise."
+    words = f"Training accuracy of the mini-batch, averaged over {lines['training'][0].width} steps; test accuracy of "
+    words += "BN + noise on statistics re-estimated without noise."
     if runs.data == "cifar10":
-        numbers += [_published(train, ACCURACY), _published(test, TEST["bn"])]
+        numbers += [_published(train, "training"), _published(test, "test")]
         handles.append(marks.handle(SANTURKAR))
         words += " " + UNLIKE
     train.set(title="training", ylabel="accuracy (%)", ylim=(0, 101))
@@ -373,16 +425,15 @@ def draw_accuracy(runs: Runs) -> Drawing:
     return finish(figure, numbers, _primary(runs), f"{_spread(runs)} {words}")
 
 
-def _published(ax, metric: str) -> pd.DataFrame:
+def _published(ax, what: str) -> pd.DataFrame:
     """Figures 2 (training) and 1 (test) of the paper, as far as the x axis goes."""
     import pandas as pd
 
-    training = metric == ACCURACY
-    figure, panel = ("fig2", "train_acc_minibatch_pct") if training else ("fig1", "test_acc_pct")
-    names = marks.SERIES if training else {"plain": "standard_lr0.1", "bn": "bn_lr0.1"}
     drawn = []
-    for variant, series in names.items():
-        numbers = marks.overlay(ax, SANTURKAR, (figure, panel, series), look(variant), width=5 if training else 1)
+    for variant in (v for panel, v in TOLD if panel == what):
+        key, width = TOLD[what, variant]
+        numbers = marks.overlay(ax, SANTURKAR, key, look(variant), width)
+        metric = ACCURACY if what == "training" else TEST["bn"]
         drawn.append(numbers.assign(variant=variant, metric=f"{metric} (published)"))
     return pd.concat(drawn, ignore_index=True)
 
@@ -418,12 +469,12 @@ def draw_instability(runs: Runs) -> Drawing:
     layers = recorded_layers(runs)
     here = runs.data == "cifar10"
     panes = []
-    for quantity, short in (("mean", "dmean"), ("variance", "dvar")):
+    for quantity in CHANGES:
         values = {
             f"layer {layer}": {variant: instability(runs, variant, quantity, place) for variant in VARIANTS}
             for place, layer in enumerate(layers)
         }
-        told = {f"layer {k}": _published_medians(f"abs_{short}_layer{k}") for k in layers} if here else {}
+        told = {f"layer {k}": _published_medians(quantity, k) for k in layers} if here else {}
         panes.append(Groups(f"{quantity} of the layer input", values, told, log=True, resolution=RESOLUTION))
     numbers = panels.group_panels(axes, panes)
     every = runs.table["probe.moments.cadence"].iloc[0].removesuffix("it")
@@ -435,10 +486,6 @@ def draw_instability(runs: Runs) -> Drawing:
     words += "Dots: seeds. "
     words += "Arrows: published as less." if here else ""
     return finish(figure, [numbers], _primary(runs), f"{_spread(runs)} {words}")
-
-
-def _published_medians(panel: str) -> dict[str, float]:
-    return {v: published.median_every(SANTURKAR, "fig8a", panel, name, 100) for v, name in marks.SERIES.items()}
 
 
 @styled

@@ -4,12 +4,14 @@ import dataclasses
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from vgg_runs import ARTICLE, CHANGE, SPREAD, relabelled, standing_for, vgg_runs
 
 from bnlab.compose import card
 from bnlab.errors import Incomplete
 from bnlab.experiment import MODULES, load
+from bnlab.published import FOLDER
 from bnlab.sweeping.plan import make_plan
 
 VARIANTS = ("plain", "bn", "bn_noise", "plain_noise")
@@ -214,3 +216,27 @@ def test_windows_drawn_are_those_that_claims_are_decided_on(experiment, as_writt
         "value"
     ]
     assert means["bn"] - means["plain"] == pytest.approx(straight["S3-15"].effect)
+
+
+def test_distances_from_the_paper_stand_beside_on_its_data_set(experiment):
+    """Ours is made flat at 70 and 95 %; the paper's points are read here without the library."""
+    shown = {v.label: v for v in verdict(experiment, vgg_runs("cifar10"), "S3-15").beside if v.verdict == "measured"}
+    assert len(shown) == 4
+    found = shown["distance from the published test accuracy, bn (figure 1)"]
+    told = pd.read_csv(FOLDER / "santurkar2018.csv").query("figure == 'fig1' and panel == 'test_acc_pct'")
+    told = told[(told["series"] == "bn_lr0.1") & told["step"].between(0, 6_000)]
+    ours = np.where(told["step"] <= 1_200, 70.0, 95.0)
+    assert found.effect == pytest.approx(np.abs(ours - told["value"]).mean(), abs=0.2)
+    assert (found.n, found.planned) == (5, 5) and f"{len(told)} published points" in found.note
+
+
+def test_medians_as_the_paper_has_them_have_no_distance(experiment):
+    change = {"plain": 0.032, "bn": 0.001, "bn_noise": 0.269, "plain_noise": 1.0}
+    runs = vgg_runs("cifar10", change=change)
+    shown = [v for v in verdict(experiment, runs, "S3-20").beside if v.verdict == "measured"]
+    assert [v.label.split(", ")[1].split(" ")[0] for v in shown] == ["plain", "bn", "bn_noise"]
+    assert shown[2].effect < 0.3 and shown[1].effect < 0.3
+
+
+def test_without_the_papers_data_set_no_distance_is_told(straight):
+    assert not [v for found in straight.values() for v in found.beside if v.verdict == "measured"]
