@@ -20,11 +20,14 @@ from bnlab.errors import BadInput
 
 NORMS = ("none", "batch", "noisy_batch", "noise", "layer", "group", "instance", "lp", "renorm")
 BATCH_STATISTICS = ("batch", "noisy_batch", "lp", "renorm")
-MODELS = ("mlp", "convnet", "vgg_a", "vgg_d")
-DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10", "synthetic")
+MODELS = ("mlp", "convnet", "vgg_a", "vgg_d", "deep_linear")
+DENSE = ("mlp", "convnet", "deep_linear")  # have dense hidden layers
+DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10", "synthetic", "gaussian_map")
+REGRESSIONS = ("gaussian_map",)  # sets whose targets are vectors, not classes
+LOSSES = ("cross_entropy", "half_squares")
 SCALES = ("smoke", "laptop", "paper")
 INITS = ("truncated_normal", "gaussian", "glorot", "he")
-ACTIVATIONS = ("relu", "sigmoid", "tanh")
+ACTIVATIONS = ("relu", "sigmoid", "tanh", "linear")
 OPTIMIZERS = ("sgd", "rmsprop", "adam")
 SCHEDULES = ("constant", "exponential")
 TRACKERS = ("none", "wandb")
@@ -194,12 +197,16 @@ class DataConfig:
         _one_of("data.shuffle", self.shuffle, ("every_epoch", "once"))
         _number("data.batch_classes", self.batch_classes, 0, CLASSES[self.name])
         _number("data.crop", self.crop, 0, 64)
+        if self.name in REGRESSIONS:
+            for key, default in (("pixels", "unit"), ("size", 0), ("crop", 0), ("flip", False)):
+                if getattr(self, key) != default:
+                    _fail(f"data.{key}", getattr(self, key), f"{self.name} has no images; leave it out")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     name: str = "mlp"
-    widths: tuple[int, ...] = (200, 100, 60, 30)  # hidden layers of the mlp
+    widths: tuple[int, ...] = (200, 100, 60, 30)  # hidden layers of the mlp and of the deep linear net
     activation: str = "relu"
     width: float = 1.0  # multiplies the channels of the convolutional nets
     init: str = "he"
@@ -213,6 +220,8 @@ class ModelConfig:
         if not self.widths or any(w < 1 for w in self.widths):
             _fail("model.widths", list(self.widths), "every hidden layer needs at least 1 unit")
         _one_of("model.activation", self.activation, ACTIVATIONS)
+        if self.name == "deep_linear" and self.activation != "linear":
+            _fail("model.activation", self.activation, "deep_linear has none; use linear")
         _number("model.width", self.width, 0, 16, open_low=True)
         _one_of("model.init", self.init, INITS)
         _number("model.init_std", self.init_std, 0, open_low=True)
@@ -318,6 +327,14 @@ class AffineConfig:
 
 
 @dataclass(frozen=True)
+class ModesConfig:
+    cadence: str = "100it"
+
+    def __post_init__(self) -> None:
+        Cadence.parse(self.cadence, "probe.modes.cadence")
+
+
+@dataclass(frozen=True)
 class ProbeConfig:
     names: tuple[str, ...] = ("curves", "activations", "moments")
     curves: CurvesConfig = field(default_factory=CurvesConfig)
@@ -326,6 +343,7 @@ class ProbeConfig:
     ics: IcsConfig = field(default_factory=IcsConfig)
     landscape: LandscapeConfig = field(default_factory=LandscapeConfig)
     affine: AffineConfig = field(default_factory=AffineConfig)
+    modes: ModesConfig = field(default_factory=ModesConfig)
 
     def __post_init__(self) -> None:
         known = tuple(f.name for f in dataclasses.fields(self) if f.name != "names")
@@ -346,6 +364,7 @@ class RunConfig:
     norm: NormConfig = field(default_factory=NormConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
+    loss: str = "cross_entropy"  # or half_squares: half the sum of squares over the samples of the batch
     lr: float = 0.1
     batch_size: int = 64
     steps: int = 1000
@@ -359,6 +378,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         _one_of("procedure", self.procedure, ("train", *PROCEDURES))
         _one_of("scale", self.scale, SCALES)
+        _one_of("loss", self.loss, LOSSES)
         _number("lr", self.lr, 0, open_low=True)
         _number("batch_size", self.batch_size, 1)
         _number("steps", self.steps, 1, 10**9)
@@ -370,6 +390,7 @@ class RunConfig:
         Cadence.parse(self.checkpoint, "checkpoint")
         _check_batches(self)
         _check_layers(self)
+        _check_regression(self)
         _check_vgg(self)
         _check_statistics(self)
         _check_replicas(self)
@@ -412,8 +433,8 @@ class LauncherConfig:
         return self.name == "local" or (self.name == "slurm" and self.engine == "local")
 
 
-IMAGE_SIZES = {"digits": 8, "mnist": 28, "fashion_mnist": 28, "cifar10": 32, "synthetic": 8}
-CLASSES = {"digits": 10, "mnist": 10, "fashion_mnist": 10, "cifar10": 10, "synthetic": 4}
+IMAGE_SIZES = {"digits": 8, "mnist": 28, "fashion_mnist": 28, "cifar10": 32, "synthetic": 8, "gaussian_map": 1}
+CLASSES = {"digits": 10, "mnist": 10, "fashion_mnist": 10, "cifar10": 10, "synthetic": 4, "gaussian_map": 0}
 CONV_BLOCKS = {"convnet": 4, "vgg_a": 8, "vgg_d": 13}
 
 
@@ -437,6 +458,18 @@ def _check_layers(config: RunConfig) -> None:
             _fail(f"probe.{name}.layers", list(layers), rule)
 
 
+def _check_regression(config: RunConfig) -> None:
+    """Vectors are fitted by least squares in dense layers, classes by cross-entropy."""
+    regression = config.data.name in REGRESSIONS
+    fits = "half_squares" if regression else "cross_entropy"
+    if config.procedure != "train" and regression:
+        _fail("data", config.data.name, f"procedure={config.procedure} has no use for it; choose another set")
+    if config.loss != fits:
+        _fail("loss", config.loss, f"data={config.data.name} has {'vectors' if regression else 'classes'}; use {fits}")
+    if regression and config.model.name not in ("mlp", "deep_linear"):
+        _fail("model", config.model.name, f"data={config.data.name} has no images; use deep_linear or mlp")
+
+
 def _check_replicas(config: RunConfig) -> None:
     """What draws random numbers per image would draw others for a share than for the whole batch."""
     if config.replicas == 1:
@@ -445,11 +478,13 @@ def _check_replicas(config: RunConfig) -> None:
         _fail("replicas", config.replicas, f"procedure={config.procedure} has no batch to share; use replicas=1")
     if config.batch_size % config.replicas:
         _fail("batch_size", config.batch_size, f"must be a multiple of replicas={config.replicas}, which share it")
+    if config.loss == "half_squares":
+        _fail("replicas", config.replicas, "half_squares is a sum, and gradients are averaged; use replicas=1")
     if config.norm.name not in SHARED_NORMS:
         _fail("replicas", config.replicas, f"norm.name={config.norm.name} cannot share a batch; use replicas=1")
     if config.norm.ghost_size:
         _fail("norm.ghost_size", config.norm.ghost_size, "replicas have statistics of their own; use 0 or replicas=1")
-    if config.splits_statistics and config.batch_size == config.replicas and config.model.name in ("mlp", "convnet"):
+    if config.splits_statistics and config.batch_size == config.replicas and config.model.name in DENSE:
         rule = f"dense units have no variance over one image per replica; use {2 * config.replicas} or more"
         _fail("batch_size", config.batch_size, rule)
     if config.model.dropout:
@@ -469,7 +504,7 @@ def _check_vgg(config: RunConfig) -> None:
 
 def _check_statistics(config: RunConfig) -> None:
     """Every statistic needs at least two values, and ghost batches have to divide the batch."""
-    norm, dense = config.norm, config.model.name in ("mlp", "convnet")
+    norm, dense = config.norm, config.model.name in DENSE
     if norm.name == "instance" and dense:
         _fail("norm.name", "instance", f"{config.model.name} has dense layers, whose units have one value per image")
     if not norm.uses_batch_statistics:

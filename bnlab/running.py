@@ -113,7 +113,7 @@ def begin(config: RunConfig, replicas: Replicas = ALONE) -> tuple[TrainingState,
     """A run before its first step, and what its bits may depend on: versions, machine, source state, data."""
     torch.set_num_threads(config.threads)
     device = _device(config.device)
-    image_sets = data.load(config.data, device)
+    image_sets = data.load(config.data, device, config.seed)
     environment = describe_environment(config, device) | {"data": image_sets.fingerprint}
     return TrainingState(config, image_sets, device, replicas), environment
 

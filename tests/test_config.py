@@ -45,7 +45,7 @@ def test_run_ids_are_the_ones_already_on_disk(config):
 
 def test_every_default_is_on_record():
     defaults = flatten(RunConfig())
-    assert len(defaults) == 82
+    assert len(defaults) == 84
     assert (defaults["lr"], defaults["batch_size"]) == (0.1, 64)
     assert (defaults["data.batch_classes"], defaults["probe.curves.by_batch"]) == (0, "never")
     assert (defaults["norm.eps"], defaults["norm.momentum"]) == (1e-5, 0.1)

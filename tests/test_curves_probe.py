@@ -14,6 +14,7 @@ from probed_runs import configuration, started, trained
 from bnlab.config import CurvesConfig, NormConfig, ProbeConfig, RenormConfig, RunConfig
 from bnlab.data.batches import Batches
 from bnlab.data.image_set import ImageSet
+from bnlab.losses import LOSSES
 from bnlab.probes import Moment, evaluation, recalibration, undisturbed
 from bnlab.probes.curves import CURVES
 from bnlab.probes.evaluation import accuracy_by_batch, evaluate
@@ -153,5 +154,7 @@ def test_recalibration_mends_statistics_gathered_under_noise() -> None:
 
 def test_evaluation_takes_no_more_images_than_there_are() -> None:
     run = started(configuration("mlp", "none"))
-    some, all_of_them = (evaluate(run.net, run.data.test, n) for n in (10**6, len(run.data.test)))
+    some, all_of_them = (
+        evaluate(run.net, run.data.test, n, LOSSES["cross_entropy"]) for n in (10**6, len(run.data.test))
+    )
     assert some == all_of_them

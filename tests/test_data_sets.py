@@ -49,7 +49,7 @@ def converted(name: str) -> np.ndarray:
 
 
 def test_every_registered_set_has_a_name_in_the_configuration() -> None:
-    assert set(data.DATASETS) == set(DATASETS)
+    assert {*data.DATASETS, *data.DRAWN} == set(DATASETS)
 
 
 def test_goerner_pixels_are_exactly_a_256th() -> None:

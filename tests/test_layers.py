@@ -18,7 +18,7 @@ LAYERS = (
     ("bnlab", "errors", "paths", "assets"),
     ("cadence", "published"),
     ("config",),
-    ("store", "compose", "norms", "data"),
+    ("store", "compose", "norms", "data", "losses"),
     ("stats", "models"),
     ("claims", "probes", "trackers"),
     ("measures", "exact", "claim_report", "plots", "training", "procedures"),
@@ -33,7 +33,7 @@ LAYERS = (
 RANKS = {unit: rank for rank, row in enumerate(LAYERS) for unit in row}
 
 # The two sides meet in the store: neither imports the other. The command line joins them.
-WRITE_SIDE = ("norms", "data", "models", "probes", "trackers", "training", "procedures", "measuring")
+WRITE_SIDE = ("norms", "data", "losses", "models", "probes", "trackers", "training", "procedures", "measuring")
 WRITE_SIDE += ("running", "verification")
 READ_SIDE = ("published", "stats", "claims", "measures", "exact", "comparisons", "claim_report", "plots", "experiment")
 READ_SIDE += ("experiments",)
@@ -43,6 +43,7 @@ LIBRARIES = {
     "torch": (
         "norms",
         "data",
+        "losses",
         "models",
         "probes",
         "training",

@@ -13,12 +13,18 @@ from probed_runs import configuration, started, trained
 
 from bnlab import procedures
 from bnlab.compose import card, experiment_names
-from bnlab.config import PROCEDURES, RunConfig, flatten
+from bnlab.config import PROCEDURES, DataConfig, ModelConfig, RunConfig, flatten
 from bnlab.probes import PROBES
 from bnlab.sweeping.plan import setting_plan
 
 TEXT = (Path(__file__).resolve().parents[1] / "docs" / "metrics.md").read_text()
-PLACEHOLDERS = {"layer": r"\d\d", "group": r"(\d\d|pooled)", "k": "[0-7]", "factor": r"\d+(\.\d+)?(e[+-]\d+)?"}
+PLACEHOLDERS = {
+    "layer": r"\d\d",
+    "rank": r"\d\d",
+    "group": r"(\d\d|pooled)",
+    "k": "[0-7]",
+    "factor": r"\d+(\.\d+)?(e[+-]\d+)?",
+}
 PLACEHOLDERS |= {"problem": "(ab|cars)", "model": "(least_squares|ridge|net)"}
 PLACEHOLDERS |= {"scaling": "(raw|min_max|mean_centred|z_score)", "scaled": "(min_max|mean_centred|z_score)"}
 PLACEHOLDERS |= {"fit": "(linear|quadratic|weighted)", "line": "(linear|weighted)", "kind": "(cars|motorbikes)"}
@@ -70,6 +76,9 @@ def probed() -> Iterator[RunConfig]:
         )
         model = dataclasses.replace(config.model, activation=activation)
         yield dataclasses.replace(config, probe=probe, model=model, steps=3)
+    linear = ModelConfig("deep_linear", widths=(10,), activation="linear")
+    config = configuration("mlp", "none", ("curves", "modes"))
+    yield dataclasses.replace(config, model=linear, data=DataConfig("gaussian_map"), loss="half_squares", steps=3)
 
 
 def planned(procedure: str) -> list[RunConfig]:

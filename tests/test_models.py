@@ -17,7 +17,14 @@ from bnlab.models import MODELS, Net, build, tapped
 from bnlab.models.conv import SameConv2d, same_padding
 from bnlab.models.recipe import ACTIVATIONS
 
-SHAPES = {"mlp": (1, 8, 8), "convnet": (1, 28, 28), "vgg_a": (1, 32, 32), "vgg_d": (3, 32, 32)}
+SHAPES = {
+    "mlp": (1, 8, 8),
+    "convnet": (1, 28, 28),
+    "vgg_a": (1, 32, 32),
+    "vgg_d": (3, 32, 32),
+    "deep_linear": (1, 1, 10),
+}
+MODEL_SETTINGS = {"deep_linear": {"activation": "linear", "widths": (10,) * 24}}  # what a net cannot do without
 WIDTH = 0.125
 
 
@@ -26,7 +33,7 @@ def net_of(
 ) -> Net:
     seed = settings.pop("seed", 0)
     norm = NormConfig(name=norm) if isinstance(norm, str) else norm
-    model = ModelConfig(name=name, **{"width": WIDTH, **settings})
+    model = ModelConfig(name=name, **{"width": WIDTH, **MODEL_SETTINGS.get(name, {}), **settings})
     generators = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(99)
     return build(model, norm, shape or SHAPES[name], 10, *generators)
 
@@ -72,38 +79,40 @@ def test_nets_of_one_seed_start_from_identical_weights(name: str) -> None:
 def test_building_uses_the_given_generators_only(name: str) -> None:
     shared, noise = torch.get_rng_state(), torch.Generator().manual_seed(0)
     state = noise.get_state()
-    model = ModelConfig(name=name, width=WIDTH)
+    model = ModelConfig(name=name, width=WIDTH, **MODEL_SETTINGS.get(name, {}))
     build(model, NormConfig(name="noisy_batch"), SHAPES[name], 10, torch.Generator(), noise)
     assert torch.equal(torch.get_rng_state(), shared)
     assert torch.equal(noise.get_state(), state)
 
 
 DENSE_UNITS = 200 + 100 + 60 + 30
-CONV_UNITS = {"convnet": 24 + 48 + 64 + 200, "vgg_a": 2752, "vgg_d": 4224, "mlp": DENSE_UNITS}
+UNITS = {"convnet": 24 + 48 + 64 + 200, "vgg_a": 2752, "vgg_d": 4224, "mlp": DENSE_UNITS, "deep_linear": 240}
 PLAIN_PARAMETERS = {
     "mlp": 784 * 200 + 200 * 100 + 100 * 60 + 60 * 30 + 30 * 10 + DENSE_UNITS + 10,
-    "convnet": 36 * 24 + 25 * 24 * 48 + 16 * 48 * 64 + 49 * 64 * 200 + 200 * 10 + CONV_UNITS["convnet"] + 10,
+    "convnet": 36 * 24 + 25 * 24 * 48 + 16 * 48 * 64 + 49 * 64 * 200 + 200 * 10 + UNITS["convnet"] + 10,
     "vgg_a": 9_220_480 + 512 * 10 + 10,  # the published counts of the convolutions, 3 input channels
     "vgg_d": 14_714_688 + 512 * 10 + 10,
+    "deep_linear": 25 * 100,
 }
 
 
 @pytest.mark.parametrize("name", config.MODELS)
 def test_numbers_of_parameters(name: str) -> None:
     """Normalisation adds gamma and beta to each unit and takes its bias where that is lost; noise has no parameters."""
-    shape = (1, 28, 28) if name in ("mlp", "convnet") else (3, 32, 32)
-    plain, units = PLAIN_PARAMETERS[name], CONV_UNITS[name]
+    shape = {"vgg_a": (3, 32, 32), "mlp": (1, 28, 28)}.get(name, SHAPES[name])
+    plain, units = PLAIN_PARAMETERS[name], UNITS[name]
+    biases = 0 if name == "deep_linear" else units
     for norm, count in (
         (NormConfig(name="none"), plain),
         (NormConfig(name="noise"), plain),
-        (NormConfig(name="batch"), plain + units),
-        (NormConfig(name="noisy_batch", scale=False), plain),
-        (NormConfig(name="batch", scale=False, center=False), plain - units),
+        (NormConfig(name="batch"), plain - biases + 2 * units),
+        (NormConfig(name="noisy_batch", scale=False), plain - biases + units),
+        (NormConfig(name="batch", scale=False, center=False), plain - biases),
         (NormConfig(name="batch", position="after"), plain + 2 * units),
         (NormConfig(name="layer"), plain + 2 * units),
         (NormConfig(name="lp"), plain + 2 * units),
-        (NormConfig(name="renorm"), plain + units),
-        (NormConfig(name="instance"), plain + units),
+        (NormConfig(name="renorm"), plain - biases + 2 * units),
+        (NormConfig(name="instance"), plain - biases + 2 * units),
     ):
         net = net_of(name, norm, shape, width=1.0, init="glorot")
         assert sum(p.numel() for p in net.parameters()) == count, norm

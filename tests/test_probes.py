@@ -30,9 +30,10 @@ def unwatched() -> dict[tuple[str, str], list[Tensor]]:
 def test_training_is_the_same_to_the_bit_with_a_probe(name: str, net: str, norm: str, unwatched: dict) -> None:
     left, rows = trained(started(configuration(net, norm, (name,))))
     steps = NETS[net][3]
-    expected = set() if name == "affine" and norm in ("none", "noise") else set(range(0, steps, 2))
+    silent = name == "modes" or (name == "affine" and norm in ("none", "noise"))  # these nets learn classes
+    expected = set() if silent else set(range(0, steps, 2))
     assert expected <= {step for step, values in rows.items() if values}
-    assert bool(rows[steps]) == (name not in ("ics", "affine"))  # after the last update nothing moves any more
+    assert bool(rows[steps]) == (name not in ("ics", "affine", "modes"))  # after the last update nothing moves any more
     assert same(left, unwatched[net, norm])
 
 

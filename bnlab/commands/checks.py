@@ -11,7 +11,7 @@ from bnlab.config import DataConfig, RunConfig
 from bnlab.errors import BadInput, EnvironmentFault
 from bnlab.store import make_folder, write_aside
 
-BUILT_IN_TRAINING_IMAGES = {"digits": 1437, "synthetic": 512}
+BUILT_IN_TRAINING_IMAGES = {"digits": 1437, "synthetic": 512, "gaussian_map": 1000}
 
 # Under /dev: NVIDIA's own driver, Windows' subsystem for Linux, Jetson boards, AMD (which torch calls cuda as well).
 GPU_FILES = ("nvidia*", "dxg", "nvhost-gpu", "kfd")

@@ -24,8 +24,9 @@ MOST_MEASURED = 50
 # Per record and layer: septile boundaries of outputs and of maxima, moments of the maxima, what the inputs are like.
 ACTIVATION_NUMBERS = 8 + 8 + 3 + 5
 UNIT_PERCENTILES = 3
-FRACTIONS = {"sigmoid": 2, "tanh": 1, "relu": 2}
+FRACTIONS = {"sigmoid": 2, "tanh": 1, "relu": 2, "linear": 0}
 ACTIVATION_HISTOGRAMS = 3
+MOST_RUNGS = 11  # of a ladder of ten modes
 # Per record of the landscape: at the start; per line, and per line and factor.
 START_NUMBERS, LINE_NUMBERS, POINT_NUMBERS = 2, 6, 3
 
@@ -92,8 +93,9 @@ def planned_records(config: RunConfig) -> tuple[int, int]:
     """How many numbers and how many histograms a run records, unless it diverges."""
     if config.procedure != "train":
         return NUMBERS_PER_ROW * config.steps, 0
+    noisy = config.norm.name == "noisy_batch"
     numbers, histograms = _records(
-        config.probe, config.model, config.data, config.batch_size, config.steps, config.norm.name == "noisy_batch"
+        config.probe, config.model, config.data, config.batch_size, config.steps, noisy, config.loss == "cross_entropy"
     )
     return numbers + _affine_numbers(config), histograms
 
@@ -112,7 +114,7 @@ def _affine_numbers(config: RunConfig) -> int:
 
 @functools.lru_cache(maxsize=1024)
 def _records(
-    probe: ProbeConfig, model: ModelConfig, data: DataConfig, batch_size: int, steps: int, noisy: bool
+    probe: ProbeConfig, model: ModelConfig, data: DataConfig, batch_size: int, steps: int, noisy: bool, classes: bool
 ) -> tuple[int, int]:
     def due(cadence: str) -> int:
         """Records of a cadence: the state after the last step is one more, except where there is none at all."""
@@ -121,7 +123,10 @@ def _records(
 
     numbers = histograms = 0
     if "curves" in probe.names:
-        numbers += 2 * due(probe.curves.cadence) + (6 if noisy else 4) * due(probe.curves.full)
+        per_record = (6 if noisy else 4) if classes else 2
+        numbers += (1 + classes) * due(probe.curves.cadence) + per_record * due(probe.curves.full)
+    if "modes" in probe.names and not classes:
+        numbers += due(probe.modes.cadence) + MOST_RUNGS
     if "activations" in probe.names:
         layers = len(probe.activations.layers) or hidden_layers(model)
         groups = layers + probe.activations.pooled

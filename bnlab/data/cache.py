@@ -25,7 +25,7 @@ Stamp = list[list]
 
 @dataclass(frozen=True)
 class Arrays:
-    """Images are uint8 (N, rows, columns, channels), labels int64 (N,)."""
+    """Images are uint8 (N, rows, columns, channels), labels int64 (N,); for both, a set of vectors has float32."""
 
     train_images: np.ndarray
     train_labels: np.ndarray

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """`rows` holds the images as uint8 (N, H*W*C), channels innermost, so that one `index_select`
-    gathers a batch and channels-last tensors cost nothing; `shape` is (C, H, W); `labels` int64 (N,)."""
+    gathers a batch and channels-last tensors cost nothing; `shape` is (C, H, W); `labels` int64 (N,). A set of vectors
+    is one of float32 images of one row, whose labels are float32 (N, outputs)."""
 
     rows: Tensor
     labels: Tensor
@@ -59,7 +60,10 @@ class ImageSet:
 
 @dataclass(frozen=True, eq=False)
 class ImageSets:
-    """`fingerprint` identifies the whole prepared training and test set, before any subset is taken."""
+    """`fingerprint` identifies the whole prepared training and test set, before any subset is taken.
+
+    `classes`: how many, or how many entries a target vector has.
+    """
 
     train: ImageSet
     test: ImageSet
@@ -92,6 +96,8 @@ def _take(array: np.ndarray, indices: np.ndarray | None) -> np.ndarray:
 
 def _pixels(prepared: Prepared, config: DataConfig, images: np.ndarray, device: str) -> Pixels:
     """The pixel convention; its constants, where it has any, are those of the training images in use."""
+    if images.dtype == np.float32:
+        return Pixels("none")
     if config.pixels != "standardized":
         return Pixels(config.pixels)
     name = f"moments-{config.train_subset}-{config.validation}"

@@ -34,6 +34,7 @@ from bnlab.errors import BadInput, EnvironmentFault, IntegrityError
 BUILT_IN = {
     "digits": "comes with scikit-learn: 1437 + 360 images, 1x8x8",
     "synthetic": "made on the spot, for tests only: 512 + 128 images, 1x8x8 or 3x32x32",
+    "gaussian_map": "drawn by each seed: 1000 + 1000 vectors of 10 entries and their images under a Gaussian matrix",
 }
 
 

@@ -18,7 +18,8 @@ class Pixels:
 
     `unit` divides by 255, `goerner` by 256, `binary` is 1 from half of 255 upwards and 0 below,
     `standardized` gives every channel of the training images mean 0 and standard deviation 1:
-    `scale` and `offset` (H*W*C) hold what that takes, one entry for each byte of a row.
+    `scale` and `offset` (H*W*C) hold what that takes, one entry for each byte of a row. `none` leaves what are floats
+    already.
     """
 
     name: str
@@ -27,6 +28,8 @@ class Pixels:
 
     def convert(self, rows: Tensor) -> Tensor:
         """uint8 (N, H*W*C) to float32 of the same shape."""
+        if self.name == "none":
+            return rows
         if self.name == "unit":
             return rows.to(torch.float32).div_(255)
         if self.name == "goerner":

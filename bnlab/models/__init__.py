@@ -8,6 +8,7 @@ import torch
 
 from bnlab.config import ModelConfig, NormConfig
 from bnlab.models.convnet import convnet
+from bnlab.models.deep_linear import deep_linear
 from bnlab.models.mlp import mlp
 from bnlab.models.net import Block, Net, tapped
 from bnlab.models.recipe import Recipe
@@ -17,7 +18,13 @@ __all__ = ["MODELS", "Block", "Net", "build", "tapped"]
 
 Shape = tuple[int, int, int]
 
-MODELS: dict[str, Callable[[Recipe, Shape, int], Net]] = {"mlp": mlp, "convnet": convnet, "vgg_a": vgg, "vgg_d": vgg}
+MODELS: dict[str, Callable[[Recipe, Shape, int], Net]] = {
+    "mlp": mlp,
+    "convnet": convnet,
+    "vgg_a": vgg,
+    "vgg_d": vgg,
+    "deep_linear": deep_linear,
+}
 
 
 def build(

@@ -14,7 +14,12 @@ from bnlab.models.initialise import initialise
 from bnlab.models.net import Block
 from bnlab.norms import make_norm
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "linear": nn.Identity,
+}
 
 
 @dataclass(frozen=True)
@@ -30,15 +35,16 @@ class Recipe:
     init_generator: torch.Generator
     noise_generator: torch.Generator
 
-    def dense(self, inputs: int, outputs: int, finish: nn.Module | None = None) -> Block:
-        return self._block(skip_init(nn.Linear, inputs, outputs, bias=self._has_bias), outputs, False, finish)
+    def dense(self, inputs: int, outputs: int, finish: nn.Module | None = None, bias: bool = True) -> Block:
+        layer = skip_init(nn.Linear, inputs, outputs, bias=bias and self._has_bias)
+        return self._block(layer, outputs, False, finish)
 
     def conv(self, inputs: int, outputs: int, kernel: int, stride: int = 1, finish: nn.Module | None = None) -> Block:
         layer = skip_init(SameConv2d, inputs, outputs, kernel, stride, bias=self._has_bias)
         return self._block(layer, outputs, True, finish)
 
-    def output(self, inputs: int, classes: int) -> nn.Linear:
-        layer = skip_init(nn.Linear, inputs, classes)
+    def output(self, inputs: int, classes: int, bias: bool = True) -> nn.Linear:
+        layer = skip_init(nn.Linear, inputs, classes, bias=bias)
         initialise(layer, self.model, self.model.output_bias_init, self.init_generator)
         return layer
 

@@ -9,12 +9,15 @@ from bnlab.probes.affine import AFFINE
 from bnlab.probes.curves import CURVES
 from bnlab.probes.ics import ICS
 from bnlab.probes.landscape import LANDSCAPE
+from bnlab.probes.modes import MODES
 from bnlab.probes.moments import MOMENTS
 from bnlab.probes.probe import Measurement, Moment, Probe
 from bnlab.probes.probing import Probing
 from bnlab.probes.taps import tapping
 from bnlab.probes.undisturbed import undisturbed
 
-PROBES: dict[str, Probe] = {probe.name: probe for probe in (CURVES, ACTIVATIONS, MOMENTS, ICS, LANDSCAPE, AFFINE)}
+PROBES: dict[str, Probe] = {
+    probe.name: probe for probe in (CURVES, ACTIVATIONS, MOMENTS, ICS, LANDSCAPE, AFFINE, MODES)
+}
 
 __all__ = ["PROBES", "Measurement", "Moment", "Probe", "Probing", "tapping", "undisturbed"]

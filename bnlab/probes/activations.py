@@ -90,6 +90,8 @@ def fractions(activation: str, inputs: list[Tensor], outputs: list[Tensor], maxi
         }
     if activation == "tanh":
         return {"saturated": fraction(outputs, lambda a: a.abs() > 0.9)}
+    if activation == "linear":
+        return {}
     return {"zero": fraction(outputs, lambda a: a == 0), "dead": fraction([maxima], lambda m: m == 0)}
 
 

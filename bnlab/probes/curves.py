@@ -1,4 +1,5 @@
-"""Loss and accuracy along the training: of the mini-batch, of the training subset, and of the test set.
+"""Loss along the training, and accuracy where there are classes: of the mini-batch, of the training subset, of the test
+set.
 
 The numbers of the mini-batch are those of the training step itself. The others are taken in evaluation mode, with the
 weights of that step and the running statistics as they stand after its forward pass; but for one accuracy, whose
@@ -10,6 +11,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from bnlab.config import RunConfig
+from bnlab.losses import LOSSES
 from bnlab.norms import noise_off
 from bnlab.probes.evaluation import accuracy, accuracy_by_batch, evaluate
 from bnlab.probes.probe import Measurement, Moment, Probe, due_steps, to_floats
@@ -26,16 +28,20 @@ def measure(moment: Moment) -> Measurement:
     re-estimated without it: statistics gathered under noise misjudge the net that is evaluated.
     """
     chosen = moment.config.probe.curves
+    classifies = LOSSES[moment.config.loss].classifies
     numbers: dict[str, Tensor] = {}
     if moment.is_due(chosen.cadence):
         numbers["curves/train_loss"] = moment.loss
-        numbers["curves/train_accuracy"] = accuracy(moment.logits, moment.y)
-    if moment.is_due(chosen.by_batch):
+        if classifies:
+            numbers["curves/train_accuracy"] = accuracy(moment.logits, moment.y)
+    if classifies and moment.is_due(chosen.by_batch):
         numbers["curves/test_accuracy_by_batch"] = accuracy_by_batch(moment.model, moment.data.test, moment.config)
     if moment.is_due(chosen.full):
         for name, (loss, right) in _full_and_test(moment).items():
-            numbers |= {f"curves/{name}_loss": loss, f"curves/{name}_accuracy": right}
-        if moment.config.norm.name == "noisy_batch":
+            numbers[f"curves/{name}_loss"] = loss
+            if right is not None:
+                numbers[f"curves/{name}_accuracy"] = right
+        if moment.config.norm.name == "noisy_batch" and classifies:
             with noise_off(moment.model):
                 recalibrate(moment.model, moment.data.train, moment.config.batch_size)
                 for name, (_, right) in _full_and_test(moment).items():
@@ -44,11 +50,11 @@ def measure(moment: Moment) -> Measurement:
     yield to_floats(numbers)
 
 
-def _full_and_test(moment: Moment) -> dict[str, tuple[Tensor, Tensor]]:
-    images = moment.config.probe.curves.full_images
+def _full_and_test(moment: Moment) -> dict[str, tuple[Tensor, Tensor | None]]:
+    images, loss = moment.config.probe.curves.full_images, LOSSES[moment.config.loss]
     return {
-        "full": evaluate(moment.model, moment.data.train, images),
-        "test": evaluate(moment.model, moment.data.test, len(moment.data.test)),
+        "full": evaluate(moment.model, moment.data.train, images, loss),
+        "test": evaluate(moment.model, moment.data.test, len(moment.data.test), loss),
     }
 
 

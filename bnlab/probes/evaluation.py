@@ -1,4 +1,4 @@
-"""Loss and accuracy of a net on stored images."""
+"""Loss and accuracy of a net on a stored set."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from bnlab.data.batches import Batches
+from bnlab.losses import Loss
 from bnlab.norms import noise_off
 from bnlab.norms.statistics import BatchStatisticsNorm
 from bnlab.probes.undisturbed import undisturbed
@@ -23,20 +23,21 @@ SEED = 0  # of the batches that are normalised by themselves: the same at every 
 
 
 @torch.no_grad()
-def evaluate(model: Net, images: ImageSet, first: int) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy and accuracy of the `first` images, in evaluation mode, in which the net is left.
+def evaluate(model: Net, images: ImageSet, first: int, loss: Loss) -> tuple[Tensor, Tensor | None]:
+    """The loss and accuracy of the `first` images, in evaluation mode, in which the net is left.
 
-    Without augmentation. Scalars on the net's device; the accuracy is NaN where a logit is not finite.
+    Without augmentation. Scalars on the net's device; the accuracy is NaN where a logit is not finite, and None for a
+    loss that does not classify.
     """
     model.eval()
     count = min(first, len(images))
-    loss, right = 0.0, 0.0
+    total, right = 0.0, 0.0
     for start in range(0, count, CHUNK):
         x, y = images.slice(start, min(start + CHUNK, count), channels_last=model.spatial)
         logits = model(x)
-        loss = loss + cross_entropy(logits, y, reduction="sum").double()
-        right = right + accuracy(logits, y) * len(y)
-    return loss / count, right / count
+        total = total + loss.total(logits, y).double()
+        right = right + accuracy(logits, y) * len(y) if loss.classifies else None
+    return total / count if loss.averages else total, right / count if loss.classifies else None
 
 
 @torch.no_grad()

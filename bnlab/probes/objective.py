@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 from torch.func import functional_call
-from torch.nn.functional import cross_entropy
 
+from bnlab.losses import LOSSES
 from bnlab.norms import Noise
 from bnlab.probes.probe import Moment
 from bnlab.probes.undisturbed import undisturbed
@@ -27,7 +27,7 @@ def parameters_of(model: Net) -> Parameters:
 
 
 def objective(moment: Moment) -> Loss:
-    """Mean cross-entropy on the moment's batch, plus weight decay / 2 times the sum of squares of all parameters.
+    """The configured loss on the moment's batch, plus weight decay / 2 times the sum of squares of all parameters.
 
     This is what an optimiser with an L2 penalty descends; without one it is the loss of the training step. Each
     evaluation is a pass in training mode that starts from the same running statistics and draws the same noise and
@@ -35,13 +35,14 @@ def objective(moment: Moment) -> Loss:
     running statistics are handed to the pass as copies.
     """
     model, decay = moment.model, moment.config.optim.weight_decay
+    of_batch = LOSSES[moment.config.loss].of_batch
     generators = {module.generator for module in model.modules() if isinstance(module, Noise)}
 
     def loss(parameters: Parameters) -> Tensor:
         with undisturbed(model, generators):
             model.train()
             buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-            data_loss = cross_entropy(functional_call(model, (parameters, buffers), moment.x), moment.y)
+            data_loss = of_batch(functional_call(model, (parameters, buffers), moment.x), moment.y)
         if not decay:
             return data_loss
         return data_loss + decay / 2 * sum(p.square().sum() for p in parameters.values())

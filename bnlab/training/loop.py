@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
+from bnlab.losses import LOSSES
 from bnlab.probes import Moment, undisturbed
 from bnlab.store import Value
 from bnlab.training.optim import learning_rate, set_learning_rate
@@ -83,7 +83,7 @@ def _pass(run: TrainingState, forward: Forward, x: Tensor, y: Tensor) -> Moment:
         x=x,
         y=y,
         logits=logits,
-        loss=cross_entropy(logits, y),
+        loss=LOSSES[run.config.loss].of_batch(logits, y),
         data=run.data,
         config=run.config,
         steps_per_epoch=run.batches.steps_per_epoch,
