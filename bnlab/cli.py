@@ -37,6 +37,7 @@ COMMANDS = {
     "reproduce": ("running", "run, figures, claims: of all experiments unless some are named"),
     "pack": ("packing", "write the compact form of a setting's runs, for git"),
     "unpack": ("packing", "lay the runs of a pack out again, so that a sweep goes on from them"),
+    "sync": ("syncing", "send what a tracker lacks of stored runs, figures and verdicts; each row once"),
     "verify": ("verifying", "train a stored run again and say where it first differs, or that it does not"),
     "data": ("datasets", "list, fetch, import or verify data sets"),
     "doctor": ("doctor", "versions, device, threads, data sets; what is missing and what mends it"),

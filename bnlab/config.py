@@ -30,7 +30,7 @@ INITS = ("truncated_normal", "gaussian", "glorot", "he")
 ACTIVATIONS = ("relu", "sigmoid", "tanh", "linear")
 OPTIMIZERS = ("sgd", "rmsprop", "adam")
 SCHEDULES = ("constant", "exponential")
-TRACKERS = ("none", "wandb")
+TRACKERS = ("wandb", "tensorboard")
 # One module of bnlab/procedures each; `train` is no module.
 PROCEDURES = ("identities", "article_code", "input_scaling", "covariate_shift", "learning_rates")
 # The keys that a procedure looks at, besides those that every run has; keys of the training loop are not for it.
@@ -372,7 +372,7 @@ class RunConfig:
     device: str = "cpu"
     threads: int = 1
     replicas: int = 1  # processes that share every batch, each with `threads`; changes what is computed, so in the id
-    tracker: str = "none"
+    tracker: str = "none"  # who mirrors the measurements besides the run's own files; several are joined by +
     checkpoint: str = "1000it"  # when the state is saved for resuming
 
     def __post_init__(self) -> None:
@@ -386,7 +386,7 @@ class RunConfig:
         _number("threads", self.threads, 1, 1024)
         _number("replicas", self.replicas, 1, 1024)
         _one_of("device", self.device, ("cpu", "cuda", "auto"))
-        _one_of("tracker", self.tracker, TRACKERS)
+        _check_tracker(self.tracker)
         Cadence.parse(self.checkpoint, "checkpoint")
         _check_batches(self)
         _check_layers(self)
@@ -431,6 +431,19 @@ class LauncherConfig:
     def is_here(self) -> bool:
         """Whether all runs are processes of this machine, which nobody but bnlab keeps from taking too many cores."""
         return self.name == "local" or (self.name == "slurm" and self.engine == "local")
+
+
+def tracker_names(joined: str) -> list[str]:
+    """`wandb+tensorboard` as a list; `none` is an empty one."""
+    return [] if joined == "none" else joined.split("+")
+
+
+def _check_tracker(joined: str) -> None:
+    names = tracker_names(joined)
+    for name in names:
+        _one_of("tracker", name, ("none", *TRACKERS))
+    if "none" in names or len(set(names)) < len(names):
+        _fail("tracker", joined, f"name each of {', '.join(TRACKERS)} once, joined by +, or none alone")
 
 
 IMAGE_SIZES = {"digits": 8, "mnist": 28, "fashion_mnist": 28, "cifar10": 32, "synthetic": 8, "gaussian_map": 1}

@@ -11,12 +11,13 @@ import signal
 import subprocess
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from bnlab import __version__, data, paths
+from bnlab import __version__, data, paths, trackers
 from bnlab.cadence import Cadence
 from bnlab.config import RunConfig, to_dict
 from bnlab.errors import BnlabError, EnvironmentFault
@@ -33,9 +34,6 @@ from bnlab.store import (
     remove,
     write_status,
 )
-from bnlab.trackers import Handle
-from bnlab.trackers import forget as forget_tracker
-from bnlab.trackers import start as start_tracker
 from bnlab.training import checkpoint
 from bnlab.training.digests import ladder, tensor_digests
 from bnlab.training.distributed import ALONE, Replicas, invited, replicated
@@ -94,19 +92,16 @@ def take_part(replicas: Replicas) -> None:
 
 def _train(config: RunConfig, directory: Path, attempts: int, seconds_before: float, replicas: Replicas) -> str:
     if config.procedure != "train":
-        return measure(config, directory, attempts, describe_environment(config, "cpu"))
+        with _mirrored(config, directory):
+            return measure(config, directory, attempts, describe_environment(config, "cpu"))
     run, environment = begin(config, replicas)
     notes = _resume(run, directory, environment)
     replicas.begin(config, run.state_dict())
     writer = RunWriter(directory, resume_at=run.step)
     report = Report(directory, run, writer, attempts, seconds_before, environment, notes)
-    tracker = start_tracker(config.tracker, directory, to_dict(config))
-    try:
+    with _mirrored(config, directory), contextlib.closing(writer):
         outcome = train(run, writer.record, report.between_steps)
         return _close(run, writer, report, outcome)
-    finally:
-        writer.close()
-        _end_tracker(tracker, directory)
 
 
 def begin(config: RunConfig, replicas: Replicas = ALONE) -> tuple[TrainingState, dict]:
@@ -132,12 +127,18 @@ def _close(run: TrainingState, writer: RunWriter, report: Report, outcome: Outco
     return outcome.state
 
 
-def _end_tracker(tracker: Handle | None, directory: Path) -> None:
-    """A tracker that failed costs one line in the run's status, and nothing else."""
-    warning = tracker.finish() if tracker is not None else None
-    status = read_status(directory)
-    if warning and status:
-        write_status(directory, dataclasses.replace(status, notes=(*status.notes, warning)))
+@contextlib.contextmanager
+def _mirrored(config: RunConfig, directory: Path) -> Iterator[None]:
+    """While the run's trackers follow it. One that failed costs one line in the run's status, and nothing else."""
+    handles = trackers.start(config.tracker, directory, to_dict(config))
+    try:
+        yield
+    finally:
+        warnings = trackers.finish(handles, config.experiment)
+        status = read_status(directory)
+        if warnings and status:
+            with contextlib.suppress(EnvironmentFault):
+                write_status(directory, dataclasses.replace(status, notes=(*status.notes, *warnings)))
 
 
 class Report:
@@ -225,7 +226,7 @@ def _forget(directory: Path) -> None:
     recorded = (paths.metrics_jsonl, paths.digests_jsonl, paths.metrics_parquet, paths.distributions_parquet)
     for path in (paths.status_json, *recorded):
         remove(path(directory))
-    forget_tracker(directory)
+    trackers.forget(directory)
 
 
 def _mark_failed(config: RunConfig, directory: Path, attempts: int, error: Exception) -> None:

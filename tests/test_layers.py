@@ -58,6 +58,7 @@ LIBRARIES = {
     "hydra": ("compose",),
     "omegaconf": ("compose",),
     "wandb": ("trackers.wandb_tracker",),
+    "tensorboard": ("trackers.tensorboard_tracker",),
     "keras": ("procedures.article_code.keras_on_torch",),
     "submitit": ("sweeping.scheduler", "sweeping.slurm", "sweeping.slurm_job"),
 }

@@ -18,9 +18,11 @@ from bnlab import paths
 from bnlab.config import TRACKERS as NAMES
 from bnlab.config import DataConfig, ModelConfig, RunConfig, to_dict
 from bnlab.store import Histogram, RunWriter, Status, create_run, read_status, write_status
-from bnlab.trackers import TRACKERS, forget, start
-from bnlab.trackers.mirror import Ledger, Tail, mirror
-from bnlab.trackers.tracker import ledger_file, log_file
+from bnlab.trackers import TRACKERS, Handle, finish, folder_of, forget, start
+from bnlab.trackers.ledger import Ledger
+from bnlab.trackers.mirror import mirror
+from bnlab.trackers.rows import Tail
+from bnlab.trackers.tracker import Tracker
 
 CONFIG = RunConfig(experiment="toy", variant="bn", seed=3, tracker="wandb")
 HISTOGRAM = Histogram(0.0, 1.0, tuple(range(64)))
@@ -29,7 +31,8 @@ HISTOGRAM = Histogram(0.0, 1.0, tuple(range(64)))
 class Recorder:
     """A sink that remembers what it was given, and can be told to fail at a step."""
 
-    def __init__(self, fail_at: int | None = None) -> None:
+    def __init__(self, fail_at: int | None = None, next_step: int = 0) -> None:
+        self.next_step = next_step
         self.rows: list[tuple[int, dict, dict]] = []
         self.state = ""
         self._fail_at = fail_at
@@ -64,7 +67,18 @@ def train(run: Path, steps: range, state: str = "done", resume_at: int = 0) -> N
 def mirrored(run: Path, sink: Recorder) -> str:
     ended = threading.Event()
     ended.set()
-    return mirror(lambda watched: sink, run, to_dict(CONFIG), ended)
+    folder = folder_of("wandb", run)
+    folder.mkdir(exist_ok=True)
+    return mirror(Tracker(lambda watched: sink, lambda: "here"), run, folder, to_dict(CONFIG), ended)
+
+
+def ledger(run: Path) -> Ledger:
+    return Ledger(folder_of("wandb", run))
+
+
+def begin(run: Path) -> Handle:
+    (handle,) = start("wandb", run, to_dict(CONFIG))
+    return handle
 
 
 def steps_of(sink: Recorder) -> list[int]:
@@ -91,8 +105,8 @@ def test_every_tracker_a_configuration_can_name_is_registered() -> None:
 
 
 def test_no_tracker_starts_nothing(run: Path) -> None:
-    assert start("none", run, to_dict(CONFIG)) is None
-    assert not log_file(run).exists()
+    assert start("none", run, to_dict(CONFIG)) == [] == finish([], "toy")
+    assert not folder_of("wandb", run).exists()
 
 
 def test_a_sink_gets_every_row_once_and_the_final_state(run: Path) -> None:
@@ -107,7 +121,7 @@ def test_a_sink_gets_every_row_once_and_the_final_state(run: Path) -> None:
 
 
 def test_a_resumed_run_continues_where_the_mirror_was(run: Path) -> None:
-    first, second = Recorder(), Recorder()
+    first, second = Recorder(), Recorder(next_step=30)
     train(run, range(30), state="preempted")
     mirrored(run, first)
     train(run, range(20, 50), resume_at=20)
@@ -119,13 +133,13 @@ def test_a_resumed_run_continues_where_the_mirror_was(run: Path) -> None:
 def test_the_attempts_share_a_key_until_the_run_is_forgotten(run: Path) -> None:
     train(run, range(5))
     mirrored(run, Recorder())
-    key = Ledger(run).key
-    assert Ledger(run).key == key
+    key = ledger(run).key
+    assert ledger(run).key == key
     forget(run)
     again = Recorder()
     mirrored(run, again)
     assert steps_of(again) == list(range(5))
-    assert Ledger(run).key != key
+    assert ledger(run).key != key
 
 
 def test_a_file_that_is_replaced_while_it_is_followed_repeats_nothing(tmp_path: Path) -> None:
@@ -160,13 +174,14 @@ def test_a_sink_that_raises_ends_the_mirror_in_one_line(run: Path) -> None:
     sink = Recorder(fail_at=7)
     assert mirrored(run, sink) == "RuntimeError: the service is away"
     assert steps_of(sink) == list(range(7))
-    assert json.loads(ledger_file(run).read_text())["problem"] == "RuntimeError: the service is away"
+    assert ledger(run).problem == "RuntimeError: the service is away"
+    assert ledger(run).rows("here") == 0
 
 
 def test_wandb_offline_holds_curves_histograms_group_tags_and_config(run: Path) -> None:
-    handle = start("wandb", run, to_dict(CONFIG))
+    handle = begin(run)
     train(run, range(30))
-    assert handle.finish(60) is None
+    assert handle.finish(60) == ""
     assert "wandb" not in sys.modules
     (stored,) = run.glob("wandb/offline-run-*/*.wandb")
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(stored)]
@@ -193,17 +208,17 @@ def test_wandb_offline_holds_curves_histograms_group_tags_and_config(run: Path) 
 )
 def test_a_broken_wandb_costs_one_warning(tmp_path, monkeypatch, run, code: str, expected: str) -> None:
     fake_wandb(tmp_path, monkeypatch, code)
-    handle = start("wandb", run, to_dict(CONFIG))
+    handle = begin(run)
     train(run, range(10))
-    warning = handle.finish(30)
-    assert expected in warning
+    (warning,) = finish([handle], "toy", 30)
+    assert expected in warning and "`bnlab sync toy`" in warning
     assert warning.startswith("tracker wandb: ") and len(warning) <= 240 and "\n" not in warning
 
 
 def test_a_wandb_that_hangs_is_stopped(tmp_path, monkeypatch, run) -> None:
     code = "import time, pathlib\npathlib.Path(__file__).with_name('here').touch()\ntime.sleep(999)"
     fake_wandb(tmp_path, monkeypatch, code)
-    handle = start("wandb", run, to_dict(CONFIG))
+    handle = begin(run)
     train(run, range(10))
     wait_for((tmp_path / "fake" / "here").exists)
     assert "did not finish within 0.2 s" in handle.finish(0.2)
@@ -212,7 +227,7 @@ def test_a_wandb_that_hangs_is_stopped(tmp_path, monkeypatch, run) -> None:
 
 def test_a_mirror_that_is_killed_costs_one_warning(tmp_path, monkeypatch, run) -> None:
     fake_wandb(tmp_path, monkeypatch, "import time\ntime.sleep(999)")
-    handle = start("wandb", run, to_dict(CONFIG))
+    handle = begin(run)
     os.kill(handle.process.pid, signal.SIGKILL)
     train(run, range(10))
     assert "killed (signal 9)" in handle.finish(30)
@@ -220,7 +235,7 @@ def test_a_mirror_that_is_killed_costs_one_warning(tmp_path, monkeypatch, run) -
 
 def test_a_mirror_that_cannot_be_started_costs_one_warning(monkeypatch, run) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    handle = start("wandb", run, to_dict(CONFIG))
+    handle = begin(run)
     train(run, range(10))
     assert "could not be started" in handle.finish(30)
 
@@ -229,7 +244,7 @@ def test_the_end_of_the_training_process_ends_its_mirror(isolated, run) -> None:
     """However that process dies: its end of the mirror's standard input closes with it."""
     code = (
         "import os, pathlib\nfrom bnlab.trackers import start\n"
-        f"handle = start('wandb', pathlib.Path({str(run)!r}), {to_dict(CONFIG)!r})\n"
+        f"(handle,) = start('wandb', pathlib.Path({str(run)!r}), {to_dict(CONFIG)!r})\n"
         "print(handle.process.pid, flush=True)\nos.kill(os.getpid(), 9)"
     )
     train(run, range(10), state="running")
@@ -237,7 +252,7 @@ def test_the_end_of_the_training_process_ends_its_mirror(isolated, run) -> None:
     assert died.returncode == -signal.SIGKILL
     pid = int(died.stdout)
     wait_for(lambda: not _is_alive(pid))
-    assert json.loads(ledger_file(run).read_text())["step"] == 9
+    assert ledger(run).sent["offline"] == {"step": 9, "state": "interrupted", "rows": 10}
 
 
 def _is_alive(pid: int) -> bool:
@@ -253,10 +268,9 @@ def test_the_run_writes_the_same_files_with_a_tracker_without_and_with_a_broken_
     for name in ("none", "wandb"):
         run = tmp_path / name / "0a1b2c3d-s3"
         create_run(run, CONFIG, run.name, {})
-        handle = start(name, run, to_dict(CONFIG))
+        handles = start(name, run, to_dict(CONFIG))
         train(run, range(20))
-        warning = handle.finish(30) if handle else None
-        assert (warning is None) == (name == "none")
+        assert len(finish(handles, "toy", 30)) == (name == "wandb")
         written.append([path(run).read_bytes() for path in (paths.config_json, paths.metrics_jsonl, paths.status_json)])
     assert written[0] == written[1]
 

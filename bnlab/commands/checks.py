@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bnlab.config import DataConfig, RunConfig
@@ -40,6 +40,19 @@ def images_to_train_on(data: DataConfig) -> int:
     total = training_images(data.name)
     chosen, _ = split(total, data)
     return total if chosen is None else len(chosen)
+
+
+def works_for_agent() -> bool:
+    """Whether a W&B sweep agent started this command."""
+    return bool(os.environ.get("WANDB_SWEEP_ID"))
+
+
+def check_agent(configs: Sequence[RunConfig]) -> None:
+    """Errors: BadInput where a W&B sweep agent, which waits for one run, would get several or none."""
+    if works_for_agent() and len(configs) != 1:
+        raise BadInput(
+            f"WANDB_SWEEP_ID is set: an agent's command makes one run, these words {len(configs)}; fix all keys"
+        )
 
 
 def check_data(names: Iterable[str]) -> None:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bnlab import paths
-from bnlab.commands.checks import check_data, check_devices, check_sizes, check_writable
+from bnlab.commands.checks import check_agent, check_data, check_devices, check_sizes, check_writable, works_for_agent
 from bnlab.commands.dry_run import print_plan
 from bnlab.commands.tables import count_text
 from bnlab.commands.words import add_results, split_words
 from bnlab.compose import split_launcher
-from bnlab.config import LauncherConfig, RunConfig
+from bnlab.config import LauncherConfig, RunConfig, tracker_names
 from bnlab.errors import INTERRUPTED, PREEMPTED, RUNS_FAILED, BadInput, EnvironmentFault, Incomplete
 from bnlab.store import finished
 from bnlab.sweeping import torchrun
@@ -92,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 def reproduce(arguments: argparse.Namespace) -> int:
     """Train, draw, judge; a run that failed leaves its claims undecided and the exit code 3."""
     from bnlab.commands.reading import draw_figures, judge_claims
+    from bnlab.commands.syncing import publish
     from bnlab.commands.words import Target
 
     launcher, words = split_launcher(arguments.words)
@@ -107,6 +108,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
     try:
         incomplete = draw_figures(targets, "auto")
         judge_claims(targets, "auto", as_json=False, everything=True)
+        publish(targets, {run.config.tracker for plan in plans for run in plan.runs})
     except Incomplete as error:
         print(f"nothing to draw or judge: {error}", file=sys.stderr)
         incomplete = error.code
@@ -144,6 +146,7 @@ def _check(plans: Sequence[Plan], launcher: LauncherConfig, arguments: argparse.
     patience = Patience(arguments.retries, arguments.hang_minutes)
     jobs = _local_jobs(configs, arguments.jobs) if launcher.is_here else _remote_jobs(arguments.jobs)
     check_sizes(configs)
+    check_agent(configs)
     return Launch(launcher, jobs, patience)
 
 
@@ -178,6 +181,8 @@ def _sweep(plans: Sequence[Plan], root: Path, launch: Launch, arguments: argpars
     if not tasks:
         done = "the one run is done" if asked == 1 else f"all {asked} runs are done"
         print(f"{names}: {done}; --rerun trains {'it' if asked == 1 else 'them'} again")
+        if works_for_agent():
+            _show_agent(plans[0], root)
         return 0
     if launch.launcher.name == "local":
         check_devices({task.run.config.device for task in tasks})
@@ -190,6 +195,15 @@ def _sweep(plans: Sequence[Plan], root: Path, launch: Launch, arguments: argpars
         sweep = make_sweep(launch.launcher, tasks, launch.jobs, progress, stop, launch.patience)
         sweep.run()
     return _conclude(sweep, len(tasks), stop.signal, arguments, [_setting_dir(root, plan) for plan in plans])
+
+
+def _show_agent(plan: Plan, root: Path) -> None:
+    """An agent waits for the rows of its run, whoever trained it."""
+    from bnlab.commands.syncing import send_one
+
+    (planned,) = plan.runs
+    if "wandb" in tracker_names(planned.config.tracker):
+        send_one("wandb", plan.experiment, paths.run_dir(_setting_dir(root, plan), planned.config.variant, planned.id))
 
 
 def _pace(launch: Launch) -> str:

@@ -108,6 +108,11 @@ def _check_free(axis: Axis) -> None:
     check_key(axis.key)
     if axis.key == "experiment":
         raise BadInput(f"experiment={axis.values[0]}: not a key; the experiment is the first word after `bnlab run`")
+    if axis.key == "tracker" and len(axis.values) > 1:
+        several = "+".join(map(str, axis.values))
+        raise BadInput(
+            f"tracker={','.join(map(str, axis.values))}: not a choice to sweep over; write tracker={several}"
+        )
     if axis.key == "norm.name":
         raise BadInput(f"norm.name={axis.values[0]}: follows from the variant; write variant=bn")
     if axis.key in FOLLOWS_FROM:

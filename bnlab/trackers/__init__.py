@@ -1,27 +1,102 @@
-"""Where measurements go besides the run's own files: a registry of trackers, and `start`."""
+"""Where measurements go besides the run's own files: a registry of trackers, and what a run and `bnlab sync` call."""
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
-from bnlab.trackers.side_process import Handle, launch
-from bnlab.trackers.tracker import OpenSink, ledger_file
-from bnlab.trackers.wandb_tracker import open_wandb
+from bnlab.config import tracker_names
+from bnlab.trackers.ledger import Ledger, ledger_file
+from bnlab.trackers.mirror import final_state
+from bnlab.trackers.rows import rows_of
+from bnlab.trackers.side_process import PATIENCE, Handle, launch
+from bnlab.trackers.tensorboard_tracker import open_tensorboard, tensorboard_target
+from bnlab.trackers.tracker import Tracker, log_file
+from bnlab.trackers.verdicts import content_sum
+from bnlab.trackers.wandb_tracker import open_wandb, publish_verdicts, wandb_target
 
-TRACKERS: dict[str, OpenSink | None] = {"none": None, "wandb": open_wandb}
+TRACKERS = {
+    "wandb": Tracker(open_wandb, wandb_target, publish_verdicts),
+    "tensorboard": Tracker(open_tensorboard, tensorboard_target),
+}
 
-__all__ = ["TRACKERS", "Handle", "forget", "start"]
+
+@dataclass(frozen=True)
+class Sent:
+    """`rows` that arrived; `problem` is empty, or in a few words why not all did."""
+
+    rows: int
+    problem: str = ""
 
 
-def start(name: str, run_dir: Path, config: dict) -> Handle | None:
-    """Begin to mirror a run into the tracker `name`; None where that is no tracker at all.
+def folder_of(name: str, watched: Path) -> Path:
+    """The folder of a tracker, in the directory of a run or of a setting."""
+    return watched / name
+
+
+def start(names: str, run: Path, config: dict) -> list[Handle]:
+    """Begin to mirror a run into the trackers that `tracker=NAMES` asks for.
 
     `config` is the nested form of the run's `RunConfig` (`bnlab.config.to_dict`). Returns at once and never raises:
-    whatever goes wrong, now or later, is the one line that `Handle.finish` returns.
+    whatever goes wrong, now or later, is a line that `finish` returns.
     """
-    return None if TRACKERS[name] is None else launch(name, run_dir, config)
+    return [launch("run", name, run, folder_of(name, run), {"config": config}) for name in tracker_names(names)]
 
 
-def forget(run_dir: Path) -> None:
+def finish(handles: list[Handle], experiment: str, timeout: float = PATIENCE) -> list[str]:
+    """End the mirrors of a run whose status is final; one warning of at most 240 characters for each that failed."""
+    for handle in handles:
+        handle.end_input()
+    found = [(handle.name, handle.finish(timeout)) for handle in handles]
+    return [warning(name, problem, experiment) for name, problem in found if problem]
+
+
+def warning(name: str, problem: str, experiment: str) -> str:
+    how = f"`bnlab sync {experiment}{'' if name == 'wandb' else f' --tracker {name}'}` sends what is missing"
+    return f"tracker {name}: {problem[: 200 - len(how)]}; the run's own files are complete, {how}"
+
+
+def send(name: str, run: Path, config: dict, timeout: float) -> Sent:
+    """Send the rows of a run that has ended and that the tracker lacks."""
+    folder, target = folder_of(name, run), TRACKERS[name].target()
+    source = rows_of(run)
+    source.rows()
+    if source.seen < 0 or Ledger(folder).holds(target, {"step": source.seen, "state": final_state(run)}):
+        return Sent(0)
+    before = Ledger(folder).rows(target)
+    problem = launch("run", name, run, folder, {"config": config, "grace": timeout}).finish(timeout)
+    return Sent(Ledger(folder).rows(target) - before, problem)
+
+
+def send_verdicts(name: str, setting: Path, about: dict, timeout: float) -> Sent:
+    """Send figures and verdicts of a setting, where the tracker shows them and lacks these; rows is then 1."""
+    tracker, folder, content = TRACKERS[name], folder_of(name, setting), content_sum(setting)
+    if tracker.publish is None or not content or Ledger(folder).holds(tracker.target(), {"sum": content}):
+        return Sent(0)
+    problem = launch("verdicts", name, setting, folder, {"about": about, "grace": timeout}).finish(timeout)
+    return Sent(0 if problem else 1, problem)
+
+
+def forget(run: Path) -> None:
     """Let the next attempt at this run appear as a new one, from its first row: for a run that is made again."""
-    ledger_file(run_dir).unlink(missing_ok=True)
+    for name in TRACKERS:
+        folder = folder_of(name, run)
+        ledger_file(folder).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+__all__ = [
+    "PATIENCE",
+    "TRACKERS",
+    "Handle",
+    "Sent",
+    "finish",
+    "folder_of",
+    "forget",
+    "log_file",
+    "send",
+    "send_verdicts",
+    "start",
+    "warning",
+]

@@ -11,63 +11,75 @@ import sys
 from pathlib import Path
 
 import bnlab
-from bnlab.trackers.tracker import ledger_file, log_file
+from bnlab.errors import EnvironmentFault
+from bnlab.store import make_folder
+from bnlab.trackers.ledger import Ledger
+from bnlab.trackers.tracker import log_file
 
-PATIENCE = 20.0  # seconds a finished run waits for its mirror by default
+PATIENCE = 10.0  # seconds a finished run waits for its mirror by default
 
 
 class Handle:
     """A side process at work.
 
-    Its standard input stays open for as long as the run trains: end of file, by `finish` or by the death of this
+    Its standard input stays open for as long as the run trains: end of file, by `end_input` or by the death of this
     process, is how it learns that no row follows.
     """
 
-    def __init__(self, name: str, run: Path, process: subprocess.Popen | None, problem: str = "") -> None:
+    def __init__(self, name: str, folder: Path, process: subprocess.Popen | None, problem: str = "") -> None:
         self.process = process
-        self._name = name
-        self._run = run
+        self.name = name
+        self._folder = folder
         self._problem = problem
 
-    def finish(self, timeout: float = PATIENCE) -> str | None:
+    def end_input(self) -> None:
+        """Say that no row follows."""
+        if self.process is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+
+    def finish(self, timeout: float = PATIENCE) -> str:
         """Let the mirror send what is left, for at most `timeout` seconds; call it once the run's status is final.
 
-        Returns None, or one warning line of at most 240 characters. Never raises.
+        Returns "", or in a few words what went wrong. Never raises, but for what a signal raises here.
         """
+        self.end_input()
         if self.process is not None:
             self._problem = self._end(self.process, timeout)
-        if not self._problem:
-            return None
-        reassurance = f"the run's own files are complete, see {log_file(self._run).name}"
-        return f"tracker {self._name}: {self._problem}; {reassurance}"[:240]
+        return self._problem
 
     def _end(self, process: subprocess.Popen, timeout: float) -> str:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
             _kill(process)
             return f"did not finish within {timeout:g} s and was stopped"
+        except BaseException:
+            _kill(process)
+            raise
         if code == 0:
             return ""
-        return _reason(self._run) or (f"was killed (signal {-code})" if code < 0 else f"ended with exit code {code}")
+        killed = f"was killed (signal {-code})" if code < 0 else f"ended with exit code {code}"
+        return Ledger(self._folder).problem or killed
 
 
-def launch(name: str, run: Path, config: dict) -> Handle:
-    """Start `python -m bnlab.trackers.mirror` for one run, in a session of its own, and hand it the configuration."""
-    command = [sys.executable, "-P", "-m", "bnlab.trackers.mirror", name, str(run)]
+def launch(what: str, name: str, watched: Path, folder: Path, request: dict) -> Handle:
+    """Start `bnlab.trackers.child` on the directory of a run or of a setting, in a session of its own."""
+    command = [sys.executable, "-P", "-m", "bnlab.trackers.child", what, name, str(watched)]
     try:
-        with open(log_file(run), "ab") as log:
+        make_folder(folder)
+        with open(log_file(folder), "ab") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=_environment(), start_new_session=True
             )
         # A configuration is a few kB and a pipe holds 16 kB at least, so this does not wait for the child.
-        process.stdin.write(json.dumps(config).encode() + b"\n")
+        process.stdin.write(json.dumps(request).encode() + b"\n")
         process.stdin.flush()
+    except EnvironmentFault as error:
+        return Handle(name, folder, None, str(error).partition(";")[0])
     except OSError as error:
-        return Handle(name, run, None, f"could not be started ({error.strerror})")
-    return Handle(name, run, process)
+        return Handle(name, folder, None, f"could not be started ({error.strerror})")
+    return Handle(name, folder, process)
 
 
 def _environment() -> dict[str, str]:
@@ -82,10 +94,3 @@ def _kill(process: subprocess.Popen) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def _reason(run: Path) -> str:
-    try:
-        return json.loads(ledger_file(run).read_text()).get("problem", "")
-    except (OSError, ValueError):
-        return ""
