@@ -17,14 +17,18 @@ if TYPE_CHECKING:
 SERIES = {"plain": "standard", "bn": "bn", "bn_noise": "noisy_bn"}  # our arms in Santurkar et al.'s figures 2 and 8
 
 
-def overlay(ax: Axes, source: str, key: tuple[str, str, str], own: Look, width: int = 1) -> pd.DataFrame:
+def overlay(
+    ax: Axes, source: str, key: tuple[str, str, str], own: Look, width: int = 1, scale: float = 1.0
+) -> pd.DataFrame:
     """A published curve in the dash and marker of the arm it belongs to, but thin, black and hollow.
 
-    `width`: running mean over so many of its records. Returns step, mean, n (its one run).
+    `width`: running mean over so many of its records; `scale`: what its values are multiplied by. Returns step, mean,
+    n (its one run).
     """
     import pandas as pd
 
     steps, values = smoothed(source, key, width)
+    values = scale * values
     ax.plot(
         steps, values, color=PUBLISHED.colour, linewidth=0.5, linestyle=own.dash, marker=own.marker, markersize=2.8,
         markerfacecolor="white", markeredgewidth=0.5, markevery=max(1, len(steps) // 20), zorder=1.5,
