@@ -23,7 +23,7 @@ LAYERS = (
     ("claims", "probes", "trackers"),
     ("measures", "exact", "claim_report", "plots", "training", "procedures"),
     ("comparisons", "measuring"),
-    ("experiment", "running", "sweeping.plan"),
+    ("experiment", "running", "sweeping.plan", "smoothness"),
     ("sweeping.remote",),
     ("experiments", "sweeping.forkserver", "sweeping", "verification"),
     ("commands",),
@@ -35,7 +35,18 @@ RANKS = {unit: rank for rank, row in enumerate(LAYERS) for unit in row}
 # The two sides meet in the store: neither imports the other. The command line joins them.
 WRITE_SIDE = ("norms", "data", "losses", "models", "probes", "trackers", "training", "procedures", "measuring")
 WRITE_SIDE += ("running", "verification")
-READ_SIDE = ("published", "stats", "claims", "measures", "exact", "comparisons", "claim_report", "plots", "experiment")
+READ_SIDE = (
+    "published",
+    "stats",
+    "claims",
+    "measures",
+    "exact",
+    "comparisons",
+    "claim_report",
+    "plots",
+    "experiment",
+    "smoothness",
+)
 READ_SIDE += ("experiments",)
 
 # Library -> the units that may import it.

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 BAND_OPACITY = 0.18
 
 
-def draw_curve(ax: Axes, series: pd.DataFrame, look: Look, diverged: dict[int, float] | None = None) -> pd.DataFrame:
+def draw_curve(
+    ax: Axes, series: pd.DataFrame, look: Look, diverged: dict[int, float] | None = None, log: bool = False
+) -> pd.DataFrame:
     """Mean and 95 % t band over the columns (seeds) of `series`, indexed by step; a cross where a run diverged.
 
-    Returns step, mean, low, high, n; one seed has a mean and no band, and a step without any record is left out.
+    Returns step, mean, low, high, n; one seed has a mean and no band, and a step without any record is left out. With
+    `log` mean and band are of log10: a geometric mean.
     """
-    numbers = summary(series)
+    numbers = summary(series, log)
     if len(numbers):
         steps = numbers["step"].to_numpy()
         ax.plot(
@@ -33,12 +36,29 @@ def draw_curve(ax: Axes, series: pd.DataFrame, look: Look, diverged: dict[int, f
     return numbers
 
 
-def summary(series: pd.DataFrame) -> pd.DataFrame:
-    """step, mean, low, high, n over the columns of a frame indexed by step."""
+def draw_span(ax: Axes, lowest: pd.DataFrame, highest: pd.DataFrame, look: Look, log: bool = False) -> pd.DataFrame:
+    """A band between the means over seeds of two series, indexed by step; no interval of either is drawn.
+
+    Returns step, low, high, n; with `log` the means are geometric.
+    """
+    lower, upper = (summary(series, log) for series in (lowest, highest))
+    steps = lower["step"].to_numpy()
+    for edge in (lower["mean"], upper["mean"]):
+        ax.plot(steps, edge, color=look.colour, linestyle=look.dash, linewidth=0.7)
+    ax.fill_between(steps, lower["mean"], upper["mean"], color=look.colour, alpha=2 * BAND_OPACITY, linewidth=0)
+    return lower[["step"]].assign(low=lower["mean"], high=upper["mean"], n=lower["n"])
+
+
+def summary(series: pd.DataFrame, log: bool = False) -> pd.DataFrame:
+    """step, mean, low, high, n over the columns of a frame indexed by step; with `log` of log10, and turned back."""
     import pandas as pd
 
     values = series.to_numpy(dtype=float)
+    if log:
+        values = np.log10(np.where(values > 0, values, np.nan))
     mean, low, high = band(values) if values.size else (np.array([]),) * 3
+    if log:
+        mean, low, high = (10**part for part in (mean, low, high))
     counted = np.isfinite(values).sum(axis=1) if values.size else np.array([], dtype=int)
     frame = pd.DataFrame({"step": series.index[: len(mean)], "mean": mean, "low": low, "high": high, "n": counted})
     return frame[frame["n"] > 0].reset_index(drop=True)
