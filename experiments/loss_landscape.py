@@ -638,7 +638,7 @@ def _cells(runs: Runs, rates: list[float]) -> Runs:
 
 
 def _need(runs: Runs) -> None:
-    need(_cells(runs, [PRIMARY]).n > 0, runs, f"either net at lr {PRIMARY:g}")
+    need(any(cell(variant).of(runs).n for variant in VARIANTS), runs, f"either net at lr {PRIMARY:g}")
 
 
 def _counted(runs: Runs, rates: tuple[float, ...] = (PRIMARY,)) -> str:
