@@ -157,11 +157,11 @@ def level(arm: Arm, measure: Measure, effect: Callable[[float], float], what: st
     return measured
 
 
-def gap(more: Arm, less: Arm, measure: Measure) -> Callable[[Runs], Measured]:
-    """`more` minus `less`, paired by seed; the note gives the mean of each."""
+def gap(more: Arm, less: Arm, measure: Measure, of_less: Measure | None = None) -> Callable[[Runs], Measured]:
+    """`more` minus `less`, paired by seed; the note gives the mean of each. `of_less` measures `less`, where given."""
 
     def measured(runs: Runs) -> Measured:
-        first, second = measure(runs, more), measure(runs, less)
+        first, second = measure(runs, more), (of_less or measure)(runs, less)
         means = (mean_note(more.name, first.values()), mean_note(less.name, second.values()))
         note = ", ".join(filter(None, means))
         void = all_diverged((more.of(runs), first), (less.of(runs), second))

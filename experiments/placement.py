@@ -24,7 +24,7 @@ from bnlab.comparisons import Cell, steps_saved, steps_to_reach
 from bnlab.measures import gap, metric, need
 from bnlab.plots.drawing import Drawing, finish, seeds_words
 from bnlab.plots.effects import draw_effects
-from bnlab.plots.panels import Line, accuracy_lines
+from bnlab.plots.panels import Line, accuracy_lines, look_closer
 from bnlab.plots.published import handles
 from bnlab.plots.style import PAGE, legend, new_figure, styled
 
@@ -114,7 +114,7 @@ def placement(runs: Runs) -> Drawing:
         numbers.append(accuracy_lines(ax, lines, CHANCE).assign(panel=name))
         ax.set(title=f"{name}, lr {SLOW:g}", ylabel="" if column else "test accuracy (%)")
         ax.tick_params(axis="y", labelleft=not column)
-    _look_closer(figure.axes[0], numbers)
+    look_closer(figure.axes[0], numbers)
     accuracy, steps = (figure.add_subplot(place) for place in (grid[1, :3], grid[1, 3:]))
     numbers.append(_draw_parts(accuracy, runs, (*BETTER, *FASTER_RATE), 100))
     accuracy.set(title="test accuracy, last fifth: before minus after", xlabel="percentage points")
@@ -138,14 +138,6 @@ def _seeds(runs: Runs, rate: float) -> str:
 def _draw_parts(ax, runs: Runs, parts: tuple[Part, ...], scale: float = 1.0) -> pd.DataFrame:
     drawn = draw_effects(ax, [judge_part(part, runs) for part in parts], scale)
     return drawn.rename(columns={"effect": "mean", "label": "panel"})
-
-
-def _look_closer(ax, numbers: list) -> None:
-    """A range that shows the last nine tenths of every curve: the first records would flatten all else."""
-    late = [value for drawn in numbers for value in drawn.loc[drawn["step"] >= drawn["step"].max() / 10, "mean"]]
-    if late:
-        low, high = min(late), max(late)
-        ax.set_ylim(low - 0.05 * (high - low) - 0.1, high + 0.1 * (high - low) + 0.1)
 
 
 FIGURES = {"placement": placement}

@@ -76,6 +76,14 @@ def _to_the_end(line: Line, ended: Mapping[int, float]) -> pd.DataFrame:
     return series.reindex(series.index.union([*ended.values(), float(line.arm.table["steps"].max())]))
 
 
+def look_closer(ax: Axes, numbers: Sequence[pd.DataFrame]) -> None:
+    """A range that shows the last nine tenths of every curve: the first records would flatten all else."""
+    late = [value for drawn in numbers for value in drawn.loc[drawn["step"] >= drawn["step"].max() / 10, "mean"]]
+    if late:
+        low, high = min(late), max(late)
+        ax.set_ylim(low - 0.05 * (high - low) - 0.1, high + 0.1 * (high - low) + 0.1)
+
+
 def ridge_grid(axes, rows: Mapping[str, str], arms: Mapping[str, Runs]) -> pd.DataFrame:
     """Ridges in a grid of axes: a row per metric (label -> metric), a column per arm (each of one run).
 

@@ -79,7 +79,12 @@ OPTIMIZER_LOOKS = {
     "rmsprop": Look("RMSprop", "#3aa888", (0, (5, 1.2, 1.2, 1.2)), "^"),
     "adam": Look("Adam", "#d9a520", (0, (1.2, 1.2)), "D"),
 }
-COMPARED = (LOOKS, POSITION_LOOKS, OPTIMIZER_LOOKS)  # one of these to a figure: they share their colours
+RENORM_LOOKS = {
+    "renorm": Look("renorm", "#c24e00", (0, (4.5, 1.5)), "s"),
+    "bn_by_batch": Look("BN by batch", "#3aa888", (0, (5, 1.2, 1.2, 1.2)), "^"),
+    "renorm_by_batch": Look("renorm by batch", "#d9a520", (0, (1.2, 1.2)), "D"),
+}
+COMPARED = (LOOKS, POSITION_LOOKS, OPTIMIZER_LOOKS, RENORM_LOOKS)  # one of these to a figure: they share their colours
 PUBLISHED = Look("published", "#000000", "-", "o")  # thin, markers hollow
 
 
