@@ -177,23 +177,25 @@ def test_the_setting_on_mnist_has_the_schedule_it_tells_of():
     assert config.steps > config.norm.renorm.r_full and config.norm.momentum == 0.01
 
 
+@pytest.fixture(scope="module")
+def drawn(runs):
+    return {name: draw(runs) for name, draw in EXPERIMENT.figures.items()}
+
+
 @pytest.mark.parametrize("name", EXPERIMENT.figures)
-def test_figures_show_their_numbers_and_survive_missing_arms(name, runs):
-    for shown in (runs, without(runs, "variant", "bn"), without(runs, "data.batch_classes", 2)):
-        drawing = EXPERIMENT.figures[name](shown)
+def test_figures_survive_missing_arms(name, runs, drawn):
+    assert "n = 10 of 10 seeds" in drawn[name].caption
+    for drawing in (drawn[name], EXPERIMENT.figures[name](without(runs, "variant", "bn"))):
         assert "mnist-laptop" in drawing.caption and "95 % t" in drawing.caption
-        drawing.figure.draw_without_rendering()
-    whole = EXPERIMENT.figures[name](runs)
-    assert "n = 10 of 10 seeds" in whole.caption
+    drawing.figure.draw_without_rendering()
     with pytest.raises(Incomplete, match="bnlab run batch_renorm data=mnist scale=laptop"):
         EXPERIMENT.figures[name](without(without(runs, "variant", "bn"), "variant", "renorm"))
 
 
-def test_the_numbers_of_the_figures_are_those_of_the_claims(runs):
-    curves = EXPERIMENT.figures["accuracy"](runs).numbers
+def test_the_numbers_of_the_figures_are_those_of_the_claims(runs, drawn):
+    curves, ends = drawn["accuracy"].numbers, drawn["ends"].numbers
     last = curves[(curves["panel"] == "2 classes") & (curves["variant"] == "bn")]["mean"].iloc[-1]
     assert last == pytest.approx(68, abs=0.1)
-    ends = EXPERIMENT.figures["ends"](runs).numbers
     effect = ends[(ends["panel"] == "renorm - BN") & (ends["label"] == "groups of 4")].iloc[0]
     assert effect["mean"] == pytest.approx(100 * CLAIMS["P3-02"].judge(runs).parts[0].effect)
     assert effect["published"] == pytest.approx(2.3)
