@@ -44,11 +44,11 @@ def start(names: str, run: Path, config: dict) -> list[Handle]:
     return [launch("run", name, run, folder_of(name, run), {"config": config}) for name in tracker_names(names)]
 
 
-def finish(handles: list[Handle], experiment: str, timeout: float = PATIENCE) -> list[str]:
+def finish(handles: list[Handle], experiment: str, timeout: float | None = None) -> list[str]:
     """End the mirrors of a run whose status is final; one warning of at most 240 characters for each that failed."""
     for handle in handles:
         handle.end_input()
-    found = [(handle.name, handle.finish(timeout)) for handle in handles]
+    found = [(handle.name, handle.finish(PATIENCE if timeout is None else timeout)) for handle in handles]
     return [warning(name, problem, experiment) for name, problem in found if problem]
 
 
