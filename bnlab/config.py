@@ -32,12 +32,13 @@ OPTIMIZERS = ("sgd", "rmsprop", "adam")
 SCHEDULES = ("constant", "exponential")
 TRACKERS = ("wandb", "tensorboard")
 # One module of bnlab/procedures each; `train` is no module.
-PROCEDURES = ("identities", "article_code", "input_scaling", "covariate_shift", "learning_rates")
+PROCEDURES = ("identities", "article_code", "input_scaling", "covariate_shift", "learning_rates", "batch_noise")
 # The keys that a procedure looks at, besides those that every run has; keys of the training loop are not for it.
 HEARD_BY_ALL = ("seed", "steps", "threads", "tracker", "checkpoint", "procedure")
 HEARD_BY = {"learning_rates": ("data", "model", "norm", "variant", "batch_size")}
 LAUNCHERS = ("local", "ray", "slurm")
 POSITIONS = ("before", "after")
+DROPOUT_LAYERS = ("last", "others")
 STATISTICS = ("replica", "synchronised")
 SHARED_NORMS = ("none", "batch", "layer", "group", "instance")  # that several processes can compute on one batch
 PIXELS = ("unit", "goerner", "standardized", "binary")
@@ -214,6 +215,7 @@ class ModelConfig:
     bias_init: float = 0.0  # of hidden biases, where a layer has one
     output_bias_init: float = 0.0
     dropout: float = 0.0  # probability of dropping a unit of the last hidden dense layer
+    dropout_layers: str = "last"  # of the mlp: or others, all hidden layers but the last
 
     def __post_init__(self) -> None:
         _one_of("model", self.name, MODELS)
@@ -228,6 +230,15 @@ class ModelConfig:
         _number("model.bias_init", self.bias_init, -math.inf)
         _number("model.output_bias_init", self.output_bias_init, -math.inf)
         _number("model.dropout", self.dropout, 0, 0.99)
+        self._check_dropout_layers()
+
+    def _check_dropout_layers(self) -> None:
+        place, key = self.dropout_layers, "model.dropout_layers"
+        _one_of(key, place, DROPOUT_LAYERS)
+        if place == "others" and (self.name != "mlp" or len(self.widths) < 2):
+            _fail(key, place, "needs an mlp with two hidden layers or more; use last")
+        if place == "others" and not self.dropout:
+            _fail(key, place, "nothing is dropped with model.dropout=0; use last")
 
 
 @dataclass(frozen=True)

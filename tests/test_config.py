@@ -45,7 +45,7 @@ def test_run_ids_are_the_ones_already_on_disk(config):
 
 def test_every_default_is_on_record():
     defaults = flatten(RunConfig())
-    assert len(defaults) == 84
+    assert len(defaults) == 85
     assert (defaults["lr"], defaults["batch_size"]) == (0.1, 64)
     assert (defaults["data.batch_classes"], defaults["probe.curves.by_batch"]) == (0, "never")
     assert (defaults["norm.eps"], defaults["norm.momentum"]) == (1e-5, 0.1)
@@ -125,6 +125,10 @@ def test_what_a_net_cannot_do_is_refused_before_it_is_built():
         ({"model": {"name": "vgg_a"}}, "model=vgg_a"),
         ({"model": {"name": "vgg_a", "dropout": 0.5}, "data": {"size": 32}}, "model.dropout=0.5"),
         ({"probe": {"moments": {"layers": [2, 5]}}}, "probe.moments.layers=[2, 5]"),
+        ({"model": {"dropout_layers": "first"}}, "model.dropout_layers=first"),
+        ({"model": {"dropout_layers": "others"}}, "model.dropout_layers=others"),
+        ({"model": {"dropout": 0.5, "dropout_layers": "others", "widths": [9]}}, "model.dropout_layers=others"),
+        ({"model": {"name": "convnet", "dropout": 0.5, "dropout_layers": "others"}}, "model.dropout_layers=others"),
     ]:
         with pytest.raises(BadInput) as error:
             from_dict(words)

@@ -298,6 +298,12 @@ def test_dropout_is_on_the_last_dense_layer_in_training_only(name: str, dropped:
     assert torch.equal(net(x), net(x))
 
 
+@pytest.mark.parametrize(("chosen", "dropped"), [("last", [4]), ("others", [1, 2, 3])])
+def test_dropout_is_on_the_layers_that_are_chosen(chosen: str, dropped: list[int]) -> None:
+    found = seen(net_of("mlp", dropout=0.5, dropout_layers=chosen), images("mlp", 64))
+    assert [n for n in range(1, 5) if not torch.equal(found[n, "activation"], found[n, "output"])] == dropped
+
+
 def test_no_layer_has_less_than_one_channel() -> None:
     net = net_of("vgg_d", width=0.001)
     assert {block.linear.out_channels for block in net.blocks} == {1}
