@@ -132,6 +132,13 @@ def test_a_key_that_a_procedure_does_not_look_at_is_refused(word):
         make_plan("exact_identities", [word])
 
 
+def test_a_key_that_one_of_the_procedures_of_a_plan_looks_at_leaves_the_others_as_they_are():
+    planned = make_plan("regularisation", ["scale=smoke", "lr=0.2,0.3"]).runs
+    assert {run.config.lr for run in planned if run.config.procedure == "train"} == {0.2, 0.3}
+    (deaf,) = {run.config.lr for run in planned if run.config.procedure != "train"}
+    assert deaf == 0.5 and len({(run.config.variant, run.id) for run in planned}) == len(planned)
+
+
 def test_a_procedure_takes_what_it_looks_at():
     (run,) = make_plan("exact_identities", ["steps=50", "seed=7", "variant=bn"]).runs
     assert (run.config.steps, run.config.seed) == (50, 7)

@@ -187,19 +187,27 @@ def _apply(recipes: list[Recipe], axis: Axis) -> list[Recipe]:
     asked = [_spelt(axis.key, value) for value in axis.values]
     if all(value in planned for value in asked):
         return [recipe for recipe, value in zip(recipes, planned) if value in asked]
-    _check_heard(recipes, axis)
-    return [_assign(recipe, axis.key, value) for value in axis.values for recipe in recipes]
+    hearing = [_hears(recipe, axis.key) for recipe in recipes]
+    if not any(hearing):
+        raise _unheard(recipes[0], axis)
+    return [
+        _assign(recipe, axis.key, value) if hears else recipe
+        for value in axis.values
+        for recipe, hears in zip(recipes, hearing, strict=True)
+    ]
 
 
-def _check_heard(recipes: list[Recipe], axis: Axis) -> None:
-    """Errors: BadInput for a key that the procedure of these runs does not look at, so that they would be repeated."""
-    for recipe in recipes:
-        procedure = str(recipe.values.get("procedure", "train"))
-        heard = (*HEARD_BY_ALL, *HEARD_BY.get(procedure, ()))
-        if procedure != "train" and axis.key.split(".")[0] not in heard:
-            taken = ", ".join(("seed", "steps", *HEARD_BY.get(procedure, ())))
-            value = f"{axis.key}={axis.values[0]}"
-            raise BadInput(f"{value}: {procedure} does not look at it, so nothing would change; it takes {taken}")
+def _hears(recipe: Recipe, key: str) -> bool:
+    """Whether a key can change these runs: a procedure that does not look at it would only repeat them."""
+    procedure = str(recipe.values.get("procedure", "train"))
+    return procedure == "train" or key.split(".")[0] in (*HEARD_BY_ALL, *HEARD_BY.get(procedure, ()))
+
+
+def _unheard(recipe: Recipe, axis: Axis) -> BadInput:
+    procedure = str(recipe.values["procedure"])
+    taken = ", ".join(("seed", "steps", *HEARD_BY.get(procedure, ())))
+    value = f"{axis.key}={axis.values[0]}"
+    return BadInput(f"{value}: {procedure} does not look at it, so nothing would change; it takes {taken}")
 
 
 def _spelt(key: str, value: object) -> str:
