@@ -35,11 +35,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer with venv here: install python3 and python3-venv," \
 		"or name one with 'make PYTHON=/path/to/python3'" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,dashboard]'
 	@touch $@
 
 $(GROUPS_INSTALLED): $(INSTALLED)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray,slurm,keras]'
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,dashboard,ray,slurm,keras,browser]'
 	@touch $@
 
 reproduce: $(INSTALLED)

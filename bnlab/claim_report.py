@@ -13,6 +13,10 @@ from bnlab.stats import holm
 if TYPE_CHECKING:
     from bnlab.store import Runs
 
+# What a reader wants to see first: the papers' size, then real data, then the demonstration.
+SCALE_RANKS = {"paper": 3, "laptop": 2}
+DEMONSTRATION = "digits"
+
 LEVEL_TEXT = "95 % Student-t intervals over seeds"
 
 
@@ -63,6 +67,19 @@ def _numbers(verdict: Verdict) -> dict:
 def _rounded(number: float | None) -> float | None:
     """Six significant digits: the same text on every machine."""
     return None if number is None or not math.isfinite(number) else float(f"{number:.6g}")
+
+
+def best_rows(rows: Iterable[dict]) -> list[dict]:
+    """One row per claim id: of the settings at hand the one nearest to the paper's, the first of several."""
+    best: dict[str, dict] = {}
+    for row in rows:
+        if row["id"] not in best or setting_rank(row) > setting_rank(best[row["id"]]):
+            best[row["id"]] = row
+    return list(best.values())
+
+
+def setting_rank(row: dict) -> tuple[int, bool]:
+    return SCALE_RANKS.get(row["scale"], 0), row["data"] != DEMONSTRATION
 
 
 def after_holm(rows: Sequence[dict]) -> tuple[int, int]:

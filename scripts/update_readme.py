@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bnlab import paths
-from bnlab.claim_report import effect_text, interval_text, n_text, published_text
-from bnlab.commands.reading import best_rows
+from bnlab.claim_report import best_rows, effect_text, interval_text, n_text, published_text
 from bnlab.commands.words import parse_selection, targets
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +25,7 @@ def verdicts(results: Path) -> str:
     for target in targets(results, parse_selection([])):
         stored = paths.claims_json(target.directory)
         if stored.is_file() and target.scale != FOR_TESTS and target.data != DEMONSTRATION:
-            judged += [(target, row) for row in json.loads(stored.read_text())]
+            judged += json.loads(stored.read_text())
     rows = sorted(best_rows(judged), key=lambda row: row["id"])
     measured = [row for row in rows if _is_measured(row)]
     header = "| claim | the article says | verdict | effect, 95 % interval | n | published | data, scale |"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from bnlab import __version__, paths, store
+from bnlab.claim_report import setting_rank
 from bnlab.cli import COMMANDS, main
 from bnlab.commands.tables import minutes_text, table
-from bnlab.commands.words import Target
 from bnlab.compose import card, experiment_names
 from bnlab.sweeping.plan import make_plan
 
@@ -180,7 +180,7 @@ def test_data_list_and_verify(capsys, tmp_path, monkeypatch):
 
 def test_the_best_setting_is_the_nearest_to_the_paper():
     order = [("digits", "smoke"), ("digits", "laptop"), ("mnist", "laptop"), ("digits", "paper"), ("mnist", "paper")]
-    ranks = [Target("x", data, scale, Path()).rank for data, scale in order]
+    ranks = [setting_rank({"data": data, "scale": scale}) for data, scale in order]
     assert ranks == sorted(ranks) and len(set(ranks)) == len(ranks)
 
 

@@ -25,7 +25,7 @@ LAYERS = (
     ("comparisons", "measuring"),
     ("experiment", "running", "sweeping.plan", "smoothness"),
     ("sweeping.remote",),
-    ("experiments", "sweeping.forkserver", "sweeping", "verification"),
+    ("experiments", "sweeping.forkserver", "sweeping", "verification", "pages"),
     ("commands",),
     ("cli",),
     ("__main__",),
@@ -47,7 +47,7 @@ READ_SIDE = (
     "experiment",
     "smoothness",
 )
-READ_SIDE += ("experiments",)
+READ_SIDE += ("experiments", "pages")
 
 # Library -> the units that may import it.
 LIBRARIES = {
@@ -70,12 +70,15 @@ LIBRARIES = {
     "omegaconf": ("compose",),
     "wandb": ("trackers.wandb_tracker",),
     "tensorboard": ("trackers.tensorboard_tracker",),
+    "starlette": ("pages",),
+    "uvicorn": ("pages",),
+    "jinja2": ("pages",),
     "keras": ("procedures.article_code.keras_on_torch",),
     "submitit": ("sweeping.scheduler", "sweeping.slurm", "sweeping.slurm_job"),
 }
 
 # Loaded by nothing that `bnlab --help`, `list` and `status` touch.
-SLOW = ("torch", "torchvision", "pandas", "matplotlib", "scipy", "sklearn", "wandb")
+SLOW = ("torch", "torchvision", "pandas", "matplotlib", "scipy", "sklearn", "wandb", "starlette", "uvicorn", "jinja2")
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,9 @@ def test_a_wheel_puts_only_bnlab_into_site_packages(wheel: Path) -> None:
 
 def test_a_wheel_carries_configurations_experiments_and_package_data(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
+    endings = (".py", ".yaml", ".csv", ".html", ".js", ".css", ".txt")
     for old, new in {"configs": "bnlab/_configs", "experiments": "bnlab/_experiments", "bnlab": "bnlab"}.items():
-        files = [path for path in (CHECKOUT / old).rglob("*") if path.suffix in (".py", ".yaml", ".csv", ".html")]
+        files = [path for path in (CHECKOUT / old).rglob("*") if path.suffix in endings]
         assert files
         assert [path for path in files if f"{new}/{path.relative_to(CHECKOUT / old).as_posix()}" not in names] == []
 
@@ -60,9 +61,10 @@ def test_every_pin_is_exact_and_without_a_local_label() -> None:
 
 
 def test_the_pins_cover_everything_that_is_installed() -> None:
-    """The closure of the core, of `dev` and of the build, as this environment resolved it."""
+    """The closure of the core, of `dev`, `dashboard` and the build, as this environment resolved it."""
     pinned = {canonicalize_name(pin.split("==")[0]) for pin in PINS}
-    wanted = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["dev"]]
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = [*PROJECT["project"]["dependencies"], *extras["dev"], *extras["dashboard"]]
     waiting, reached = [canonicalize_name(Requirement(text).name) for text in wanted], set()
     while waiting:
         name = waiting.pop()

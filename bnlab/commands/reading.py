@@ -82,30 +82,21 @@ def judge_claims(targets: Sequence[Target], source: str, as_json: bool, everythi
 
     Returns exit code 0, or 4 when for one of the claims shown there was no run to judge by.
     """
-    from bnlab.claim_report import claim_rows, claims_markdown
+    from bnlab.claim_report import best_rows, claim_rows, claims_markdown
     from bnlab.experiment import load
 
-    judged: list[tuple[Target, dict]] = []
+    judged: list[dict] = []
     for target, runs in _loaded(targets, source):
         rows = claim_rows(load(target.experiment).claims, runs)
         _write(paths.claims_json(target.directory), json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
         _write(paths.claims_markdown(target.directory), claims_markdown(rows))
-        judged += [(target, row) for row in rows]
-    shown = [row for _, row in judged] if everything else best_rows(judged)
+        judged += rows
+    shown = judged if everything else best_rows(judged)
     if as_json:
         print(json.dumps([{key: row[key] for key in JSON_KEYS} for row in shown], indent=1, ensure_ascii=False))
     else:
         print(_claims_text(shown))
     return INCOMPLETE if any(row["n"] == 0 for row in shown) else 0
-
-
-def best_rows(judged: Sequence[tuple[Target, dict]]) -> list[dict]:
-    """One row per claim id: of the settings at hand the one nearest to the paper's, the first of several."""
-    best: dict[str, tuple[Target, dict]] = {}
-    for target, row in judged:
-        if row["id"] not in best or target.rank > best[row["id"]][0].rank:
-            best[row["id"]] = (target, row)
-    return [row for _, row in best.values()]
 
 
 def _loaded(targets: Sequence[Target], source: str) -> Iterator[tuple[Target, Runs]]:

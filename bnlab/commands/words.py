@@ -10,10 +10,6 @@ from typing import NoReturn
 from bnlab import paths
 from bnlab.errors import BadInput, Incomplete
 
-# What a reader wants to see first: the papers' size, then real data, then the demonstration.
-SCALE_RANKS = {"paper": 3, "laptop": 2}
-DEMONSTRATION = "digits"
-
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and lets options stand between the other words."""
@@ -61,10 +57,6 @@ class Target:
     data: str
     scale: str
     directory: Path
-
-    @property
-    def rank(self) -> tuple[int, bool]:
-        return SCALE_RANKS.get(self.scale, 0), self.data != DEMONSTRATION
 
 
 @dataclass(frozen=True)
@@ -127,6 +119,8 @@ def stored_targets(root: Path, words: list[str]) -> list[Target]:
 
     Errors: BadInput; Incomplete when nothing is stored for an experiment that was named, or for any.
     """
+    from bnlab.claim_report import DEMONSTRATION
+
     selection = parse_selection(words)
     admitted = targets(root, selection)
     stored = [target for target in admitted if is_stored(target.directory)]

@@ -1,18 +1,22 @@
-"""How every figure looks: page widths, fonts, and one fixed colour, dash and marker per arm."""
+"""How every figure looks: page widths, fonts and lines, with the looks of the arms."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections import ChainMap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from bnlab.plots.looks import COMPARED as COMPARED
+from bnlab.plots.looks import LOOKS as LOOKS
+from bnlab.plots.looks import PUBLISHED as PUBLISHED
+from bnlab.plots.looks import Look as Look
+from bnlab.plots.looks import look as look
 
 COLUMN, TEXT, PAGE = 3.25, 5.5, 6.75  # inches: one column, the text of a one-column venue, both columns
 
@@ -51,46 +55,6 @@ RC = {
     "svg.hashsalt": "bnlab",
     "path.simplify": True,
 }
-
-
-@dataclass(frozen=True)
-class Look:
-    """`dash` is a matplotlib line style. Colours differ in lightness too, for grey print."""
-
-    label: str
-    colour: str
-    dash: object
-    marker: str
-
-
-LOOKS = {
-    "plain": Look("plain", "#c24e00", (0, (4.5, 1.5)), "s"),
-    "bn": Look("BN", "#10457e", "-", "o"),
-    "bn_noise": Look("BN + noise", "#3aa888", (0, (5, 1.2, 1.2, 1.2)), "^"),
-    "plain_noise": Look("plain + noise", "#d9a520", (0, (1.2, 1.2)), "D"),
-}
-POSITION_LOOKS = {
-    "before": Look("before the activation", "#10457e", "-", "o"),
-    "after": Look("after the activation", "#c24e00", (0, (4.5, 1.5)), "s"),
-}
-OPTIMIZER_LOOKS = {
-    "sgd": Look("SGD", "#10457e", "-", "o"),
-    "momentum": Look("SGD with momentum", "#c24e00", (0, (4.5, 1.5)), "s"),
-    "rmsprop": Look("RMSprop", "#3aa888", (0, (5, 1.2, 1.2, 1.2)), "^"),
-    "adam": Look("Adam", "#d9a520", (0, (1.2, 1.2)), "D"),
-}
-RENORM_LOOKS = {
-    "renorm": Look("renorm", "#c24e00", (0, (4.5, 1.5)), "s"),
-    "bn_by_batch": Look("BN by batch", "#3aa888", (0, (5, 1.2, 1.2, 1.2)), "^"),
-    "renorm_by_batch": Look("renorm by batch", "#d9a520", (0, (1.2, 1.2)), "D"),
-}
-COMPARED = (LOOKS, POSITION_LOOKS, OPTIMIZER_LOOKS, RENORM_LOOKS)  # one of these to a figure: they share their colours
-PUBLISHED = Look("published", "#000000", "-", "o")  # thin, markers hollow
-
-
-def look(variant: str) -> Look:
-    """The look of a variant, or of what else is compared; one without its own is drawn in grey under its own name."""
-    return ChainMap(*COMPARED).get(variant, Look(variant, "#6b6b6b", "-", "v"))
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """The only code that knows the format of a results folder: the write side and the read side meet here."""
 
 from bnlab.store.files import make_folder, remove, rename, write_aside, write_json
+from bnlab.store.listing import RunListing
+from bnlab.store.measurements import Histograms, RunSeries, Tail, read_finished, read_pack
 from bnlab.store.pack import unpack, write_pack
 from bnlab.store.recorded import Recorded, as_stored, read_recorded, runs_named
 from bnlab.store.records import BINS, Histogram, Value, quantise, read_lines, scale_counts
@@ -22,11 +24,15 @@ __all__ = [
     "BINS",
     "FINISHED",
     "Histogram",
+    "Histograms",
     "Recorded",
+    "RunListing",
+    "RunSeries",
     "RunWriter",
     "Runs",
     "Status",
     "StoredRun",
+    "Tail",
     "Value",
     "all_runs",
     "as_stored",
@@ -37,7 +43,9 @@ __all__ = [
     "make_folder",
     "owning",
     "quantise",
+    "read_finished",
     "read_lines",
+    "read_pack",
     "read_recorded",
     "read_status",
     "recorded_before",

@@ -138,15 +138,15 @@ def _lock(handle: int, kind: int) -> bool:
 def all_runs(root: Path, experiment: str | None = None) -> list[StoredRun]:
     """Every run directory under the results root, in a stable order; what is no directory is passed over."""
     found = []
-    for name in [experiment] if experiment else _folders(root):
-        for setting in _folders(root / name):
-            for variant in _folders(root / name / setting / "runs"):
-                variant_dir = root / name / setting / "runs" / variant
-                found += [_stored(variant_dir / run_id, name, setting, variant) for run_id in _folders(variant_dir)]
+    for name in [experiment] if experiment else folders(root):
+        for setting in folders(root / name):
+            for variant in folders(paths.runs_dir(root / name / setting)):
+                place = paths.runs_dir(root / name / setting) / variant
+                found += [stored_run(place / run_id, overrides_of(place / run_id)) for run_id in folders(place)]
     return [run for run in found if run is not None]
 
 
-def _folders(folder: Path) -> list[str]:
+def folders(folder: Path) -> list[str]:
     """The names of the folders in a folder, sorted; none where it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
@@ -155,8 +155,9 @@ def _folders(folder: Path) -> list[str]:
         return []
 
 
-def _stored(run: Path, experiment: str, setting: str, variant: str) -> StoredRun | None:
-    """None for a folder that vanished meanwhile."""
+def stored_run(run: Path, overrides: dict) -> StoredRun | None:
+    """The run in this directory; None for a folder that vanished meanwhile."""
+    *_, experiment, setting, _, variant, _ = run.parts
     data, _, scale = setting.rpartition("-")
     digits = run.name.rpartition("-s")[2]
     seed = int(digits) if digits.isdecimal() and digits.isascii() else -1
@@ -164,7 +165,7 @@ def _stored(run: Path, experiment: str, setting: str, variant: str) -> StoredRun
     if status is None and not run.is_dir():
         return None
     status = status or _without_status(run)
-    return StoredRun(experiment, data, scale, variant, run.name, seed, _overrides(run), status)
+    return StoredRun(experiment, data, scale, variant, run.name, seed, overrides, status)
 
 
 def _without_status(run: Path) -> Status:
@@ -174,7 +175,8 @@ def _without_status(run: Path) -> Status:
     return _damaged("no status.json; run the sweep again, or delete the folder if no run belongs there")
 
 
-def _overrides(run: Path) -> dict:
+def overrides_of(run: Path) -> dict:
+    """What a run's directory says it differs in from others of its plan; empty where it cannot be read."""
     try:
         with open(paths.config_json(run), "rb") as file:
             overrides = json.loads(file.read())["overrides"]

@@ -1,0 +1,57 @@
+"""All pages of a results folder, and what they share: the index, the experiments' cards, the plans."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bnlab.compose import Card, card, experiment_names
+from bnlab.pages.index import Index
+
+Query = Mapping[str, Sequence[str]]
+
+
+class Site:
+    """What the pages are made from. `plans` is filled beside the first pages, which do not wait for it."""
+
+    def __init__(self, root: Path) -> None:
+        self.index = Index(root)
+        self.cards = {name: card(name) for name in experiment_names()}
+        self.planned: dict[tuple[str, str], int] = {}
+        self.plans_read = threading.Event()
+        threading.Thread(target=self._count_plans, daemon=True).start()
+
+    def card(self, experiment: str) -> Card | None:
+        return self.cards.get(experiment)
+
+    def _count_plans(self) -> None:
+        """How many runs each plan has. Reading plans loads Hydra, which takes longer than a first page may."""
+        from bnlab.sweeping.plan import count_runs
+
+        for said in self.cards.values():
+            for setting in said.settings.values():
+                self.planned[said.name, setting.name] = count_runs(setting)
+        self.plans_read.set()
+
+
+@dataclass(frozen=True)
+class Page:
+    """`data` gives the page's document for names from its address and a query; None where there is no such thing."""
+
+    name: str
+    address: str
+    title: Callable[[Mapping[str, str]], str]
+    data: Callable[[Site, Mapping[str, str], Query], dict | None]
+    in_menu: str = ""
+
+
+def all_pages() -> tuple[Page, ...]:
+    from bnlab.pages import claims, overview, runs
+
+    return (
+        Page("overview", "/", lambda names: "Overview", overview.data, "Overview"),
+        Page("claims", "/claims", lambda names: "Claims", claims.data, "Claims"),
+        Page("runs", "/runs", lambda names: "Runs", runs.data, "Runs"),
+    )

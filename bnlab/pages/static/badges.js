@@ -1,0 +1,32 @@
+"use strict";
+// Verdicts and states: a word, a sign and a colour, so that none of them has to be seen.
+(() => {
+  const { element } = bnlab.dom;
+  const VERDICTS = { supported: "✓", refuted: "✗", mixed: "±", undecided: "?" };
+  const STATES = { done: "✓", running: "▶", diverged: "↗", failed: "✗", interrupted: "‖", preempted: "‖", damaged: "!" };
+  const ABOUT = {
+    diverged: "the loss or a buffer became infinite: a result, which is kept, counted and drawn",
+    interrupted: "it ended without a word; the same command resumes it",
+    preempted: "the scheduler stopped it; the same command resumes it",
+    damaged: "its files cannot be read",
+  };
+
+  function badge(word, sign, kind, text = word) {
+    const name = /^[a-z]+$/.test(word) ? word : "other";
+    const attributes = { class: `badge ${kind}-${name}`, title: ABOUT[word] };
+    return element("span", attributes, element("span", { "aria-hidden": "true" }, sign), ` ${text}`);
+  }
+
+  const verdict = (word, text) => badge(String(word), VERDICTS[word] || "?", "verdict", text);
+  const state = (word, text) => badge(String(word), STATES[word] || "?", "state", text);
+
+  function counted(counts, make, order) {
+    const words = [...order.filter((word) => counts[word]), ...Object.keys(counts).filter((w) => !order.includes(w))];
+    return words.map((word) => make(word, `${bnlab.format.grouped.format(counts[word])} ${word}`));
+  }
+
+  const verdicts = (counts) => counted(counts, verdict, Object.keys(VERDICTS));
+  const states = (counts) => counted(counts, state, ["running", ...Object.keys(STATES)]);
+
+  bnlab.badges = { verdict, state, verdicts, states, VERDICTS, STATES };
+})();
