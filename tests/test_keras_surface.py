@@ -219,8 +219,9 @@ def test_training_with_penalties_and_constraints_is_that_of_keras(regularizer, c
 
 
 @pytest.mark.keras
+@pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
 @pytest.mark.parametrize("seed", range(12))
-def test_virtual_batches_are_one_layer_of_keras_for_each(seed):
+def test_virtual_batches_are_one_layer_of_keras_for_each(seed, masked):
     """Part k of n has the images k, k + n, ...; the averages move towards the mean over the parts."""
     draw, generator = drawn(seed)
     size, parts = draw.randint(6, 10), draw.randint(1, 4)
@@ -232,8 +233,12 @@ def test_virtual_batches_are_one_layer_of_keras_for_each(seed):
     arguments |= {**starts, "virtual_batch_size": size}
     ours = KerasBatchNorm(shape[arguments["axis"]], KerasArguments(**arguments))
     x, g = batch(draw, generator, shape)
-    found = passed(ours, x, g)
-    wanted = [passed(layer, x[k::parts], g[k::parts], training=True) for k, layer in enumerate(layers)]
+    mask = torch.rand(shape[:-1], generator=generator) < 0.7 if masked else None
+    found = passed(ours, x, g, mask=mask)
+    wanted = [
+        passed(layer, x[k::parts], g[k::parts], mask=mask[k::parts] if masked else None, training=True)
+        for k, layer in enumerate(layers)
+    ]
     for name, value in found.items():
         each = [part[name] for part in wanted]
         if name in ("y", "gradient of x"):
