@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import resource
 import statistics
 import sys
 import tempfile
@@ -23,16 +24,22 @@ from bnlab.store import RunWriter, Status, create_run, write_status
 from bnlab.training.loop import train
 from bnlab.training.state import TrainingState
 
+COLUMNS = ("start", "step", "end", "work", "own")
 NAMES = ("none", "wandb", "tensorboard", "wandb+tensorboard")
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Seconds of one run: until its mirrors were started, per step, and from its last row until they had ended."""
+    """Seconds of one run: until its mirrors were started, per step, and from its last row until they had ended.
+
+    `work` is the processor time of the mirrors, which a busy machine does not change much, `own` that of the training.
+    """
 
     start: float
     step: float
     end: float
+    work: float
+    own: float
     warnings: int
 
 
@@ -42,6 +49,7 @@ def mirrored_run(config: RunConfig, sets: data.ImageSets, folder: Path) -> Cost:
     create_run(run, config, run.name, {})
     write_status(run, Status("running", 0, config.steps))
     state, writer = TrainingState(config, sets, "cpu"), RunWriter(run)
+    worked, trained_for = _children(), time.process_time()
     began = time.perf_counter()
     handles = trackers.start(config.tracker, run, to_dict(config))
     started = time.perf_counter()
@@ -52,7 +60,14 @@ def mirrored_run(config: RunConfig, sets: data.ImageSets, folder: Path) -> Cost:
     written = time.perf_counter()
     warnings = trackers.finish(handles, "benchmark", 60)
     ended = time.perf_counter() - written
-    return Cost(started - began, (trained - started) / config.steps, ended, len(warnings))
+    step, work, own = (trained - started) / config.steps, _children() - worked, time.process_time() - trained_for
+    return Cost(started - began, step, ended, work, own, len(warnings))
+
+
+def _children() -> float:
+    """Processor time of all children that have ended, and of theirs."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def measure(config: RunConfig, turns: int) -> dict[str, list[Cost]]:
@@ -86,6 +101,7 @@ def row(costs: dict[str, list[Cost]], name: str) -> str:
         f"{min(of_bare):.3f} to {max(of_bare):.3f}",
         f"{middle['start'] * 1e3:.1f} ms",
         f"{middle['end']:.2f} s",
+        f"{middle['work']:.2f} s of {middle['own']:.2f} s",
         str(sum(cost.warnings for cost in costs[name])),
     ]
     return f"| {' | '.join(cells)} |"
@@ -104,8 +120,9 @@ def main() -> int:
     print(f"{workload.name}, {arguments.steps} steps, {arguments.turns} turns; cores {os.cpu_count()}, ", end="")
     print(f"load {load:.1f} before and {os.getloadavg()[0]:.1f} after\n")
     print(
-        "| tracker | step | of that without | least to most | start | end | warnings |\n|---|---|---|---|---|---|---|"
+        "| tracker | step | of that without | least to most | start | end | processor time of the mirrors | warnings |"
     )
+    print(f"|{'---|' * 8}")
     for name in NAMES:
         print(row(costs, name))
     return 0

@@ -67,7 +67,7 @@ def test_sync_adds_only_the_rows_that_are_missing(run, capsys):
 
 
 def test_the_files_themselves_say_what_is_missing(tmp_path):
-    """A kill leaves half an event at the end of a file: what is whole counts, the next attempt has a file of its own."""
+    """A kill leaves half an event at the end of a file: what is whole counts, the next attempt has its own file."""
     record(TensorboardSink(tmp_path), range(5))
     (first,) = tmp_path.glob("events*")
     first.write_bytes(first.read_bytes()[:-7])
