@@ -12,6 +12,8 @@ from bnlab.errors import Incomplete
 from bnlab.stats import excess_kurtosis, paired_difference, window_mean
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bnlab.store import Runs
 
 Effects = dict[int, float]
@@ -42,6 +44,17 @@ def over_window(runs: Runs, metric: str, window: tuple[float, float] = LATE, cha
         records = series[seed].dropna()
         values[seed] = chance if chance is not None else float(records.iloc[-1]) if len(records) else math.nan
     return values
+
+
+def layer_metrics(runs: Runs, name: str) -> list[str]:
+    """The metrics of one quantity, a layer each."""
+    return sorted(m for m in runs.metrics["metric"].unique() if m.startswith(f"{name}/"))
+
+
+def mean_of_layers(runs: Runs, name: str) -> pd.DataFrame:
+    """A quantity averaged over layers; index step, a column per seed."""
+    found = [runs.series(metric) for metric in layer_metrics(runs, name)]
+    return sum(found[1:], found[0]) / len(found) if found else runs.series(f"{name}/01")
 
 
 def kurtosis_over_window(runs: Runs, metric: str, window: tuple[float, float] = LATE) -> Effects:

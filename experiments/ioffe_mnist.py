@@ -38,9 +38,10 @@ from bnlab.comparisons import Cell, distance, distance_beside, steps_saved, step
 from bnlab.measures import Effects, gap, metric, need, over_window, planned_steps, seeds_of
 from bnlab.plots.curves import averaged, diverged_at, draw_curve, step_axis
 from bnlab.plots.drawing import Drawing, finish, seeds_words
+from bnlab.plots.looks import Look, look
 from bnlab.plots.panels import Line, accuracy_lines
 from bnlab.plots.published import entry, handle, handles, overlay
-from bnlab.plots.style import PAGE, TEXT, Look, legend, look, new_figure, styled
+from bnlab.plots.style import PAGE, TEXT, legend, new_figure, styled
 from bnlab.published import curve
 from bnlab.stats import steps_text
 
@@ -222,8 +223,13 @@ CLOCK = (
 )  # fmt: skip
 
 
+def comparable(runs: Runs) -> bool:
+    """Whether these are the images of the paper's figure: with others its curves are no measure."""
+    return runs.data == "mnist"
+
+
 def accuracy_distances(runs: Runs) -> Iterator[Verdict]:
-    for arm in (PLAIN, BN):
+    for arm in (PLAIN, BN) if comparable(runs) else ():
         chosen = arm.of(runs)
         told = curve(IOFFE, "fig1a", "test_acc", SERIES[arm.name])
         label = f"distance from the published curve, {look(arm.name).label}"
@@ -231,7 +237,7 @@ def accuracy_distances(runs: Runs) -> Iterator[Verdict]:
 
 
 def percentile_distances(runs: Runs) -> Iterator[Verdict]:
-    for arm, (p, name) in itertools.product((PLAIN, BN), PERCENTILES.items()):
+    for arm, (p, name) in itertools.product((PLAIN, BN) if comparable(runs) else (), PERCENTILES.items()):
         chosen = arm.of(runs)
         told = curve(IOFFE, "fig1bc", "sigmoid_input", f"{SERIES[arm.name]}_p{p}")
         label = f"distance from the published {p}th percentile, {look(arm.name).label}"
@@ -278,6 +284,16 @@ CLAIMS = (
 )  # fmt: skip
 
 
+def _told(ax: Axes, runs: Runs, key: tuple[str, str, str], own: Look, scale: float = 1.0) -> pd.DataFrame:
+    """The published curve, where the data are its own."""
+    drawn = overlay(ax, IOFFE, key, own, scale=scale) if comparable(runs) else pd.DataFrame()
+    return drawn.assign(metric=f"published {key[2]}")
+
+
+def _told_entry(runs: Runs) -> list:
+    return [handle(IOFFE)] if comparable(runs) else []
+
+
 @styled
 def accuracy(runs: Runs) -> Drawing:
     """Figure 1a: test accuracy against steps, whole and close to its end, with the published curves."""
@@ -288,10 +304,9 @@ def accuracy(runs: Runs) -> Drawing:
     for ax, (low, high) in zip(figure.subplots(1, 2), ((0, 100), (92, 99))):
         numbers.append(accuracy_lines(ax, [Line(arm, name, ACCURACY) for name, arm in arms.items()], CHANCE))
         for name in arms:
-            told = overlay(ax, IOFFE, ("fig1a", "test_acc", SERIES[name]), look(name), scale=100)
-            numbers.append(told.assign(variant=name, metric="published"))
+            numbers.append(_told(ax, runs, ("fig1a", "test_acc", SERIES[name]), look(name), 100).assign(variant=name))
         ax.set(ylim=(low, high), xlim=(0, numbers[0]["step"].max()), ylabel="test accuracy (%)")
-    legend(figure, [*handles(ARMS), handle(IOFFE)])
+    legend(figure, [*handles(ARMS), *_told_entry(runs)])
     words = f"Mean and 95 % t band; {_counted(runs, arms)}. Weights of standard deviation 0.1. Right: the same, closer."
     return finish(figure, numbers[:3], _shown(runs, ARMS), words)
 
@@ -317,17 +332,17 @@ def input_percentiles(runs: Runs) -> Drawing:
             if arm.n:
                 drawn = draw_curve(ax, stretches(arm, PERCENTILES[p]), own, diverged_at(arm))
                 numbers.append(drawn.assign(variant=name, metric=PERCENTILES[p]))
-            told = overlay(ax, IOFFE, ("fig1bc", "sigmoid_input", f"{SERIES[name]}_p{p}"), own)
-            numbers.append(told.assign(variant=name, metric=f"published p{p}"))
+            key = ("fig1bc", "sigmoid_input", f"{SERIES[name]}_p{p}")
+            numbers.append(_told(ax, runs, key, own).assign(variant=name))
         step_axis(ax, float(max(arm.table["steps"].max() for arm in arms.values() if arm.n)))
         ax.set_title(look(name).label)
         ax.label_outer()
     figure.axes[0].set_ylabel("input of one sigmoid")
-    legend(figure, [*map(entry, _percentile_looks("grey").values()), handle(IOFFE)])
-    words = (
-        f"Mean and 95 % t band over seeds, a unit each; {_counted(runs, arms)}. Last hidden layer, percentiles over "
-    )
-    words += "the batch, averaged over fiftieths of the run. The published axis has no numbers: 0 to 50k is assumed."
+    legend(figure, [*map(entry, _percentile_looks("grey").values()), *_told_entry(runs)])
+    words = f"Mean and 95 % t band over seeds, a unit each; {_counted(runs, arms)}. Last hidden layer, percentiles "
+    words += "over the batch, averaged over fiftieths of the run."
+    if comparable(runs):
+        words += " The published axis has no numbers: 0 to 50k is assumed."
     return finish(figure, numbers, _shown(runs, ARMS), words)
 
 
@@ -349,12 +364,13 @@ def unstated_settings(runs: Runs) -> Drawing:
             numbers.append(_draw_cell(ax, runs, (deviation, rate), last))
             ax.label_outer()
         axes[0].set_ylabel("test accuracy (%)")
-    legend(figure, [*handles(ARMS), handle(IOFFE)])
+    legend(figure, [*handles(ARMS), *_told_entry(runs)])
     words = f"Mean and 95 % t band over seeds; planned: {BN.planned(runs, 0)} seeds in the primary cell (bold), "
     words += (
         f"{cell('bn', OTHERS[0]).planned(runs, 0)} in the others. In each panel: steps to 95 % (mean over seeds; > "
     )
-    words += "where one never gets there), and the distance from the published curve up to here, in percentage points."
+    words += "where one never gets there)"
+    words += ", distance from the published curve up to here in percentage points." if comparable(runs) else "."
     return finish(figure, numbers, runs.select(**{"data.pixels": "binary"}), words)
 
 
@@ -362,8 +378,8 @@ def _draw_cell(ax: Axes, runs: Runs, place: tuple[float, float], last: int) -> p
     arms = {variant: cell(variant, place).of(runs) for variant in ARMS}
     drawn = accuracy_lines(ax, [Line(arm, name, ACCURACY) for name, arm in arms.items()], CHANCE)
     for name in ARMS:
-        overlay(ax, IOFFE, ("fig1a", "test_acc", SERIES[name]), look(name), scale=100)
-    for height, (name, arm) in zip((0.12, 0.02), arms.items()):
+        _told(ax, runs, ("fig1a", "test_acc", SERIES[name]), look(name), 100)
+    for height, (name, arm) in zip((0.32, 0.22), arms.items()):
         ax.text(0.98, height, _cell_words(name, arm, last), transform=ax.transAxes, ha="right", fontsize=6,
                 color=look(name).colour, bbox={"facecolor": "white", "pad": 0.3, "linewidth": 0})  # fmt: skip
     ax.set(xlim=(0, last), ylim=(0, 100))
@@ -377,8 +393,8 @@ def _cell_words(name: str, arm: Runs, last: int) -> str:
     series = arm.series(ACCURACY)
     found = distance(series[series.index <= last], *curve(IOFFE, "fig1a", "test_acc", SERIES[name]))
     first = steps_text(float(np.mean(steps)), last) if steps else "no run"
-    apart = f"{100 * found.absolute:.1f} from published" if found.points else "no published step"
-    return f"{look(name).label}: 95 % at {first}, {apart}"
+    apart = f", {100 * found.absolute:.1f} from published" if comparable(arm) and found.points else ""
+    return f"{look(name).label}: 95 % at {first}{apart}"
 
 
 @styled

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from bnlab.claims import Claim, Part, Verdict, combine, judge_part
 from bnlab.comparisons import Cell
 from bnlab.exact import Identity
-from bnlab.measures import Effects, level, metric, need, over_window
+from bnlab.measures import Effects, layer_metrics, level, mean_of_layers, metric, need, over_window
 from bnlab.plots.curves import diverged_at, draw_curve, step_axis
 from bnlab.plots.drawing import Drawing, finish, seeds_words
 from bnlab.plots.published import handles
@@ -45,17 +45,12 @@ ACCURACY = "curves/test_accuracy"
 MOVED, LEARNS = 0.001, 0.9
 
 
-def layers(runs: Runs, name: str) -> list[str]:
-    """The metrics of one quantity, a layer each."""
-    return sorted(m for m in runs.metrics["metric"].unique() if m.startswith(f"{name}/"))
-
-
 def least(name: str):
     """Of all layers, the value of the one that has the smallest, per seed."""
 
     def measured(runs: Runs, cell: Cell) -> Effects:
         chosen = cell.of(runs)
-        found = [over_window(chosen, metric) for metric in layers(chosen, name)]
+        found = [over_window(chosen, metric) for metric in layer_metrics(chosen, name)]
         return {s: min((of_layer[s] for of_layer in found), default=math.nan) for s in (found[0] if found else {})}
 
     return measured
@@ -137,12 +132,6 @@ def _beyond_the_start(drawn: list[pd.DataFrame]) -> tuple[float, float]:
 
 def _planned(runs: Runs) -> int:
     return next(iter(CELLS.values())).planned(runs, 0)
-
-
-def mean_of_layers(arm: Runs, name: str) -> pd.DataFrame:
-    """A quantity averaged over layers, per step and seed."""
-    found = [arm.series(metric) for metric in layers(arm, name)]
-    return sum(found[1:], found[0]) / len(found) if found else arm.series(f"{name}/01")
 
 
 FIGURES = {"affine": affine}

@@ -204,4 +204,7 @@ def test_a_smoke_plan_runs_to_its_claims_and_figures(tmp_path):
         verdict = claim.judge(found)
         assert verdict.verdict == UNDECIDED and verdict.n == 1
     for draw in EXPERIMENT.figures.values():
-        assert draw(found).numbers["mean"].notna().any()
+        drawing = draw(found)
+        assert drawing.numbers["mean"].notna().any()
+        assert not any("published" in str(name) for name in drawing.numbers.get("metric", ()))
+    assert not list(module.accuracy_distances(found)) and not list(module.percentile_distances(found))

@@ -37,7 +37,14 @@ RENORM_LOOKS = {
     "bn_by_batch": Look("BN by batch", "#3aa888", (0, (5, 1.2, 1.2, 1.2)), "^"),
     "renorm_by_batch": Look("renorm by batch", "#d9a520", (0, (1.2, 1.2)), "D"),
 }
-COMPARED = (LOOKS, POSITION_LOOKS, OPTIMIZER_LOOKS, RENORM_LOOKS)  # one of these to a figure: they share their colours
+LEARNT_LOOKS = {
+    "both": Look("scale and offset", "#10457e", "-", "o"),
+    "no_offset": Look("no offset", "#c24e00", (0, (4.5, 1.5)), "s"),
+    "no_scale": Look("no scale", "#3aa888", (0, (5, 1.2, 1.2, 1.2)), "^"),
+    "neither": Look("neither", "#d9a520", (0, (1.2, 1.2)), "D"),
+}
+# One of these to a figure: they share their colours.
+COMPARED = (LOOKS, POSITION_LOOKS, OPTIMIZER_LOOKS, RENORM_LOOKS, LEARNT_LOOKS)
 PUBLISHED = Look("published", "#000000", "-", "o")  # thin, markers hollow
 
 
