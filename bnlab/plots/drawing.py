@@ -21,8 +21,20 @@ DOTS_PER_INCH = 200
 # No date, so that the same picture has the same bytes tomorrow.
 METADATA = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 CHARACTERS_PER_INCH = 22  # of the small print below a figure
-DATA_NAMES = {"digits": "digits", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
-MODEL_NAMES = {"mlp": "MLP", "convnet": "conv net", "vgg_a": "VGG-A", "vgg_d": "VGG-D"}
+DATA_NAMES = {
+    "digits": "digits",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "gaussian_map": "Gaussian map",
+}
+MODEL_NAMES = {
+    "mlp": "MLP",
+    "convnet": "conv net",
+    "vgg_a": "VGG-A",
+    "vgg_d": "VGG-D",
+    "deep_linear": "deep linear net",
+}
 
 
 @dataclass(frozen=True)

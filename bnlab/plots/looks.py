@@ -43,8 +43,13 @@ LEARNT_LOOKS = {
     "no_scale": Look("no scale", "#3aa888", (0, (5, 1.2, 1.2, 1.2)), "^"),
     "neither": Look("neither", "#d9a520", (0, (1.2, 1.2)), "D"),
 }
+LP_LOOKS = {
+    "l1": Look("l1 norm", "#3aa888", (0, (5, 1.2, 1.2, 1.2)), "^"),
+    "l2": Look("l2 norm", "#d9a520", (0, (1.2, 1.2)), "D"),
+    "linf": Look("l-infinity norm", "#8c4f9f", (0, (3, 1, 1, 1, 1, 1)), "v"),
+}
 # One of these to a figure: they share their colours.
-COMPARED = (LOOKS, POSITION_LOOKS, OPTIMIZER_LOOKS, RENORM_LOOKS, LEARNT_LOOKS)
+COMPARED = (LOOKS, POSITION_LOOKS, OPTIMIZER_LOOKS, RENORM_LOOKS, LEARNT_LOOKS, LP_LOOKS)
 PUBLISHED = Look("published", "#000000", "-", "o")  # thin, markers hollow
 
 

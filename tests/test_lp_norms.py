@@ -1,0 +1,199 @@
+"""The claims about l_p norms say what their numbers say, on linear nets and on VGGs; figures survive missing runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_runs import made_runs
+
+from bnlab import paths, published, store
+from bnlab.claims import SUPPORTED, UNDECIDED
+from bnlab.commands.costs import planned_records
+from bnlab.compose import card
+from bnlab.errors import Incomplete
+from bnlab.experiment import MODULES, load
+from bnlab.running import run_one
+from bnlab.sweeping.plan import make_plan
+
+EXPERIMENT = load("lp_norms")
+module = sys.modules[f"{MODULES}.lp_norms"]
+CLAIMS = {claim.id: claim for claim in EXPERIMENT.claims}
+DATA = ("digits", "gaussian_map", "cifar10")
+NORMS = ("l1", "l2", "linf")
+SHARES = {"plain": 0.4, "bn": 0.7, "l1": 0.8, "l2": 0.7, "linf": 0.65}
+MOVES = {"plain": 0.01} | dict.fromkeys(("bn", *NORMS), 0.1)
+TWO_SIDED = 60_000 * np.exp(-np.abs(np.linspace(-5, 5, 129)[1::2]) * 1.6)  # excess kurtosis about 3
+BELL = 60_000 * np.exp(-(np.linspace(-5, 5, 129)[1::2] ** 2) / 2)
+
+
+def runs_of(data="digits", shares=SHARES, moves=MOVES, shape=TWO_SIDED, keep=lambda row: True):
+    def values(row, steps, rng):
+        variant = row["variant"]
+        share = shares[variant] + rng.normal(0, 0.002)
+        found = {"curves/train_loss": np.full(len(steps), 5e4 * (1 - share))}
+        if row["data.name"] == "gaussian_map":
+            found["modes/learned"] = np.full(len(steps), 10 * share)
+        else:
+            found["curves/train_accuracy"] = np.full(len(steps), share)
+        for layer in row["probe.moments.layers"]:
+            for moment in ("mean", "var"):
+                moved = moves[variant] * np.exp(rng.normal(0, 0.02))
+                found[f"moments/{moment}_change/{layer:02d}"] = np.full(len(steps), moved)
+            found[f"activations/hist_unit/{layer:02d}"] = np.tile(shape, (len(steps), 1))
+        return found
+
+    return made_runs(values, (f"data={data}", "scale=laptop"), keep, "lp_norms")
+
+
+def judged(name, runs):
+    return CLAIMS[name].judge(runs)
+
+
+def relabelled(runs, names):
+    table = runs.table.assign(variant=runs.table["variant"].map(lambda v: names.get(v, v)))
+    return dataclasses.replace(runs, table=table)
+
+
+def standing_for(runs, variant, others):
+    """Every run of the others replaced by a copy of this variant's of the same seed."""
+    one = runs.select(variant=variant)
+    tables, metrics, shapes = [one.table], [one.metrics], [one.distributions]
+    for other in others:
+        names = {run: f"{other}-for-{run}" for run in one.table.index}
+        tables.append(one.table.rename(index=names).assign(variant=other))
+        metrics.append(one.metrics.assign(run=one.metrics["run"].map(names)))
+        shapes.append(one.distributions.assign(run=one.distributions["run"].map(names)))
+    return dataclasses.replace(
+        runs, table=pd.concat(tables), metrics=pd.concat(metrics), distributions=pd.concat(shapes)
+    )
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_the_paper_is_supported_where_it_holds(data):
+    runs = runs_of(data)
+    verdicts = {name: judged(name, runs) for name in CLAIMS}
+    assert {verdict.verdict for verdict in verdicts.values()} == {SUPPORTED}
+    planned = {"digits": 3, "gaussian_map": 20, "cifar10": 5}[data]
+    assert {(verdict.n, verdict.planned) for verdict in verdicts.values()} == {(planned, planned)}
+    edges = [SHARES[norm] - (SHARES["plain"] + SHARES["bn"]) / 2 for norm in NORMS]
+    assert [part.effect for part in verdicts["P2-01"].parts] == pytest.approx(edges, abs=0.005)
+    assert verdicts["P2-02"].effect == pytest.approx(0.1, abs=0.005)
+    assert [part.effect for part in verdicts["P2-03"].parts] == pytest.approx([1.0] * 6, abs=0.05)
+    assert [part.effect for part in verdicts["P2-04"].parts] == pytest.approx([2.5] * 3, abs=1.0)
+
+
+def test_a_norm_that_falls_behind_leaves_the_sentence_mixed():
+    found = judged("P2-01", runs_of("gaussian_map", SHARES | {"linf": 0.5}))
+    assert found.verdict == "mixed"
+    assert [part.verdict for part in found.parts] == ["supported", "supported", "refuted"]
+    beside = [part for part in found.beside if part.verdict != "measured"]
+    assert [part.effect for part in beside] == pytest.approx([0.1, 0.0, -0.2], abs=0.005)
+
+
+def test_gaussian_inputs_refute_that_they_are_none():
+    assert judged("P2-04", runs_of(shape=BELL)).verdict == "refuted"
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_exchanging_a_norm_and_plain_turns_its_parts_round(norm):
+    runs = runs_of()
+    swapped = relabelled(runs, {norm: "plain", "plain": norm})
+    for name in ("P2-01", "P2-03"):
+        before, after = (
+            [part for part in judged(name, r).parts if module.NORMS[norm] in part.label] for r in (runs, swapped)
+        )
+        assert {part.verdict for part in before} == {"supported"} and {part.verdict for part in after} == {"refuted"}
+    assert judged("P2-02", relabelled(runs, {"l1": "bn", "bn": "l1"})).verdict == "refuted"
+
+
+@pytest.mark.parametrize("variant", ["plain", "bn", "l1"])
+def test_one_arm_in_all_places_claims_nothing(variant):
+    runs = standing_for(runs_of(), variant, [v for v in SHARES if v != variant])
+    for name in ("P2-01", "P2-02", "P2-03"):
+        found = judged(name, runs)
+        assert found.verdict != SUPPORTED
+        assert all(part.effect == pytest.approx(0) for part in (found.parts or [found]))
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_missing_runs_are_counted_not_hidden(kept):
+    runs = runs_of(keep=lambda row: row["variant"] != "plain" or row["seed"] < kept)
+    for name in ("P2-01", "P2-03"):
+        found = judged(name, runs)
+        assert (found.n, found.planned) == (kept, 3)
+        assert (found.verdict == UNDECIDED) == (kept < 2)
+    assert judged("P2-02", runs).n == 3
+
+
+def test_a_run_that_diverged_counts_at_chance_and_is_not_left_out():
+    runs = runs_of()
+    table = runs.table.copy()
+    broken = (table["variant"] == "l1") & (table["seed"] == 0)
+    table.loc[broken, ["state", "diverged_at"]] = ["diverged", 60.0]
+    found = judged("P2-02", dataclasses.replace(runs, table=table))
+    assert found.n == 3 and found.effect == pytest.approx((2 * 0.1 - 0.6) / 3, abs=0.01)
+
+
+def test_distances_are_those_from_the_published_curves():
+    for data, number in (("digits", 0), ("cifar10", 5), ("gaussian_map", 5)):
+        beside = [part for part in judged("P2-01", runs_of(data)).beside if part.verdict == "measured"]
+        assert len(beside) == number
+        assert all(part.effect > 0 and "published points" in part.note for part in beside)
+
+
+def test_what_is_quoted_stands_in_the_published_curves():
+    losses = {"plain": 1661, "bn": 479, "l1": 97, "l2": 481, "linf": 986}
+    for variant, number in losses.items():
+        key = ("fig5", "dln_train_loss", module.SERIES.get(variant, variant))
+        assert published.curve("santurkar2018", *key)[1][-1] == pytest.approx(number, abs=1)
+        assert f" {number}" in module.LAST_LOSSES
+
+
+def test_seeds_layers_and_probes_are_those_of_the_plan():
+    for name, setting in card("lp_norms").settings.items():
+        runs = make_plan("lp_norms", [f"data={setting.data}", f"scale={setting.scale}"]).complete
+        for variant in module.VARIANTS:
+            chosen = [run.config for run in runs if run.config.variant == variant]
+            assert len(chosen) == module.SEEDS[name]
+            for config in chosen:
+                assert config.probe.activations.unit
+                assert config.probe.activations.layers == config.probe.moments.layers
+                assert {"curves", "moments", "activations"} <= set(config.probe.names)
+                assert ("modes" in config.probe.names) == (setting.data == module.LINEAR)
+
+
+@pytest.mark.parametrize("data", ["gaussian_map", "digits"])
+def test_a_smoke_run_records_what_is_read_and_what_its_cost_expects(data, tmp_path):
+    plan = make_plan("lp_norms", [f"data={data}", "scale=smoke", "variant=l1", "seed=0"])
+    run = plan.runs[0]
+    directory = tmp_path / run.id
+    assert run_one(run.config, directory, {}) == "done"
+    rows = store.read_lines(paths.metrics_jsonl(directory))
+    assert planned_records(run.config) == tuple(
+        sum(len(row.get(k, {})) for row in rows) for k in ("values", "histograms")
+    )
+    last = {**rows[-1]["values"], **rows[-1]["histograms"]}
+    wanted = {module.LOSS, module.LEARNED if data == "gaussian_map" else module.ACCURACY}
+    wanted |= {f"{module.HISTOGRAM}/{layer:02d}" for layer in run.config.probe.moments.layers}
+    assert wanted <= last.keys()
+    changes = {f"{m}/{layer:02d}" for m in module.CHANGES.values() for layer in run.config.probe.moments.layers}
+    assert changes <= {name for row in rows for name in row["values"]}
+
+
+@pytest.mark.parametrize("name", EXPERIMENT.figures)
+@pytest.mark.parametrize("data", DATA)
+def test_figures_survive_what_is_missing(name, data):
+    for keep in (lambda row: True, lambda row: row["variant"] == "l1", lambda row: row["seed"] == 0):
+        drawing = EXPERIMENT.figures[name](runs_of(data, keep=keep))
+        assert "95 % t interval" in drawing.caption and "l1" in set(drawing.numbers["variant"])
+
+
+def test_figures_without_an_arm_say_so():
+    elsewhere = relabelled(runs_of(), dict.fromkeys(SHARES, "ghost"))
+    for draw in EXPERIMENT.figures.values():
+        with pytest.raises(Incomplete, match="bnlab run lp_norms data=digits scale=laptop"):
+            draw(elsewhere)
