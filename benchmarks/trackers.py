@@ -91,9 +91,7 @@ def ratios(costs: dict[str, list[Cost]], name: str) -> list[float]:
 
 def row(costs: dict[str, list[Cost]], name: str) -> str:
     of_bare = ratios(costs, name)
-    middle = {
-        field: statistics.median(getattr(cost, field) for cost in costs[name]) for field in ("start", "step", "end")
-    }
+    middle = {field: statistics.median(getattr(cost, field) for cost in costs[name]) for field in COLUMNS}
     cells = [
         f"`{name}`",
         f"{middle['step'] * 1e3:.3f} ms",
@@ -116,7 +114,8 @@ def main() -> int:
     torch.set_num_threads(1)
     workload = WORKLOADS[arguments.workload]
     load = os.getloadavg()[0]
-    costs = measure(dataclasses.replace(workload.config, steps=arguments.steps), arguments.turns)
+    config = dataclasses.replace(workload.config, experiment="benchmark", steps=arguments.steps)
+    costs = measure(config, arguments.turns)
     print(f"{workload.name}, {arguments.steps} steps, {arguments.turns} turns; cores {os.cpu_count()}, ", end="")
     print(f"load {load:.1f} before and {os.getloadavg()[0]:.1f} after\n")
     print(
