@@ -15,8 +15,28 @@ from bnlab.plots.looks import COMPARED
 HERE = Path(__file__).resolve().parent
 EARLY = "theme.js"  # before anything is drawn
 # In the order in which they are loaded: each uses only those before it.
-SCRIPTS = ("vendor/uPlot.iife.min.js", "dom.js", "format.js", "address.js", "badges.js", "controls.js", "table.js")
-SCRIPTS += ("overview.js", "claims.js", "runs.js", "live.js", "start.js")
+SCRIPTS = (
+    "vendor/uPlot.iife.min.js",
+    "dom.js",
+    "format.js",
+    "address.js",
+    "badges.js",
+    "controls.js",
+    "table.js",
+    "looks.js",
+    "charts.js",
+)
+SCRIPTS += (
+    "live.js",
+    "curves.js",
+    "overview.js",
+    "claims.js",
+    "runs.js",
+    "experiment.js",
+    "run.js",
+    "compare.js",
+    "start.js",
+)
 STYLES = ("vendor/uPlot.min.css", "app.css")
 
 

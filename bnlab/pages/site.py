@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bnlab.compose import Card, card, experiment_names
 from bnlab.pages.index import Index
+from bnlab.pages.readings import Readings
 
 Query = Mapping[str, Sequence[str]]
 
@@ -18,6 +19,7 @@ class Site:
 
     def __init__(self, root: Path) -> None:
         self.index = Index(root)
+        self.readings = Readings(self.index)
         self.cards = {name: card(name) for name in experiment_names()}
         self.planned: dict[tuple[str, str], int] = {}
         self.plans_read = threading.Event()
@@ -48,10 +50,13 @@ class Page:
 
 
 def all_pages() -> tuple[Page, ...]:
-    from bnlab.pages import claims, overview, runs
+    from bnlab.pages import claims, compare, experiment, overview, run, runs
 
     return (
         Page("overview", "/", lambda names: "Overview", overview.data, "Overview"),
         Page("claims", "/claims", lambda names: "Claims", claims.data, "Claims"),
         Page("runs", "/runs", lambda names: "Runs", runs.data, "Runs"),
+        Page("compare", "/compare", lambda names: "Compare", compare.data, "Compare"),
+        Page("experiment", "/experiment/{experiment}", lambda names: names["experiment"], experiment.data),
+        Page("run", "/run/{experiment}/{setting}/{variant}/{id}", lambda names: names["id"], run.data),
     )

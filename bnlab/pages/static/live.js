@@ -3,40 +3,47 @@
 (() => {
   const SECONDS = 1;
   const SECONDS_AFTER_FAILURE = 5;
+  let look = async () => "";
 
   function watch(show) {
     const sign = document.getElementById("live");
     let tag = "";
+    let asked = 0;
 
-    async function look() {
-      const headers = tag ? { "If-None-Match": tag } : {};
-      const answer = await fetch(bnlab.address.documentAddress(), { headers, cache: "no-store" });
+    look = async () => {
+      const address = bnlab.address.documentAddress();
+      const number = ++asked;
+      const answer = await fetch(address, { headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store" });
       if (answer.status === 304) return "live";
+      if (answer.status === 401) return "the server was started again: open the address it printed";
       if (answer.status === 404) return "this is no longer in the results folder";
       if (!answer.ok) throw new Error(String(answer.status));
       const data = await answer.json();
-      const first = tag === "";
+      if (number !== asked) return "live"; // a later question, of another selection, is on its way
       tag = answer.headers.get("ETag") || "";
-      if (!first || answer.headers.get("ETag") !== bnlab.live.shown) show(data);
+      show(data);
       return "live";
+    };
+
+    async function tell() {
+      try {
+        sign.textContent = await look();
+      } catch {
+        sign.textContent = "the server does not answer";
+      }
+      sign.dataset.state = sign.textContent === "live" ? "live" : "away";
     }
 
     async function again() {
-      let pause = SECONDS;
-      if (document.visibilityState === "visible") {
-        try {
-          sign.textContent = await look();
-        } catch {
-          sign.textContent = "the server does not answer";
-          pause = SECONDS_AFTER_FAILURE;
-        }
-      }
-      sign.dataset.state = sign.textContent === "live" ? "live" : "away";
-      setTimeout(again, 1000 * pause);
+      if (document.visibilityState === "visible") await tell();
+      setTimeout(again, 1000 * (sign.dataset.state === "away" ? SECONDS_AFTER_FAILURE : SECONDS));
     }
 
     setTimeout(again, 1000 * SECONDS);
   }
 
-  bnlab.live = { watch, shown: null };
+  // After the selection changed.
+  const now = () => look().catch(() => "");
+
+  bnlab.live = { watch, now };
 })();
