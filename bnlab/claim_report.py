@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bnlab.claims import MEASURED, MIXED, REFUTED, SUPPORTED, UNDECIDED, Claim, Verdict
@@ -21,17 +22,18 @@ LEVEL_TEXT = "95 % Student-t intervals over seeds"
 
 
 def claim_rows(claims: Iterable[Claim], runs: Runs) -> list[dict]:
-    """One JSON-ready row per claim, in the order given; keys as `bnlab claims --json` documents them."""
-    return [claim_row(claim, claim.judge(runs), runs) for claim in claims]
+    """One JSON-ready row per claim of a setting, in the order given; `bnlab claims --json` prints its JSON_KEYS."""
+    return with_holm([claim_row(claim, claim.judge(runs), runs) for claim in claims])
 
 
 def claim_row(claim: Claim, verdict: Verdict, runs: Runs) -> dict:
+    """A claim of several parts has no effect, interval, unit and margin of its own: no one number stands for all."""
     return {
         "id": claim.id,
         "says": claim.says,
         "kind": claim.kind,
         "source": claim.source,
-        **_numbers(verdict),
+        **_numbers(replace(verdict, effect=None, interval=None, unit="", margin=None) if verdict.parts else verdict),
         "experiment": runs.experiment,
         "data": runs.data,
         "scale": runs.scale,
@@ -60,6 +62,7 @@ def _numbers(verdict: Verdict) -> dict:
         "published": None if published is None else dataclasses.asdict(published),
         "margin": verdict.margin,
         "p": _rounded(verdict.p),
+        "holm": None,
         "note": verdict.note,
     }
 
@@ -82,16 +85,35 @@ def setting_rank(row: dict) -> tuple[int, bool]:
     return SCALE_RANKS.get(row["scale"], 0), row["data"] != DEMONSTRATION
 
 
-def after_holm(rows: Sequence[dict]) -> tuple[int, int]:
-    """How many statements were decided by an interval, and how many of those stay so after Holm's adjustment.
+def with_holm(rows: Sequence[dict]) -> list[dict]:
+    """The rows of one setting with `holm` beside every `p`: adjusted over all statements with an interval.
 
-    A statement that several claims rest on is one test: it counts once.
+    A statement that several claims rest on is one test. One that is undecided has no p-value, and counts as 1.
     """
-    statements = [part for row in rows for part in (row["parts"] or [row]) if part["interval"] is not None]
-    tested = list({(s["label"], s["effect"], *s["interval"]): s for s in statements}.values())
-    adjusted = holm([1.0 if s["p"] is None else s["p"] for s in tested])
-    decided = [p for s, p in zip(tested, adjusted) if s["verdict"] != UNDECIDED]
+    for row, p in zip(_tested(rows), holm([1.0 if s["p"] is None else s["p"] for s in _tested(rows)])):
+        for same in _statements(rows):
+            if _test_of(same) == _test_of(row) and same["p"] is not None:
+                same["holm"] = _rounded(p)
+    return list(rows)
+
+
+def after_holm(rows: Sequence[dict]) -> tuple[int, int]:
+    """How many statements were decided by an interval, and how many of those stay so after Holm's adjustment."""
+    decided = [s["holm"] for s in _tested(rows) if s["verdict"] != UNDECIDED]
     return len(decided), sum(p < 0.05 for p in decided)
+
+
+def _statements(rows: Sequence[dict]) -> list[dict]:
+    """What the verdicts rest on with an interval, as often as claims do."""
+    return [part for row in rows for part in (row["parts"] or [row]) if part["interval"] is not None]
+
+
+def _tested(rows: Sequence[dict]) -> list[dict]:
+    return list({_test_of(statement): statement for statement in _statements(rows)}.values())
+
+
+def _test_of(statement: dict) -> tuple:
+    return statement["label"], statement["effect"], *statement["interval"]
 
 
 def claims_markdown(rows: Sequence[dict]) -> str:
@@ -120,7 +142,8 @@ def _preface(rows: Sequence[dict]) -> Iterator[str]:
     if any(with_interval):
         decided, remaining = after_holm(rows)
         yield f"{LEVEL_TEXT}; n of planned seeds."
-        yield f"Of {decided} decided statements, {remaining} stay decided after Holm's adjustment over all of them."
+        yield f"Of {decided} decided statements, {remaining} stay decided after Holm's adjustment over all of them:"
+        yield "p is two-sided, against the edge of the margin that decided, and holm is that p after it."
     if not all(with_interval):
         yield "Where there is no interval, seeds are missing or nothing is left to chance: the effect is then minus the"
         yield "largest error of an identity, minus the least miss of a form that fails, or the least distance from the"
@@ -136,7 +159,8 @@ def _section(row: dict) -> list[str]:
     about += f" Figure: `{row['figure']}`." if row["figure"] else ""
     about += f" Of the whole: {row['note']}." if row["parts"] and row["note"] else ""
     lines = [f"## {row['id']}: {row['verdict']}", "", f"> {row['says']}", "", about, ""]
-    lines += ["| statement | verdict | effect | interval | margin | n | published | seen |", f"|{'---|' * 8}"]
+    header = "| statement | verdict | effect | interval | margin | n | p | holm | published | seen |"
+    lines += [header, f"|{'---|' * 10}"]
     parts = row["parts"] or [row | {"label": row["label"] or row["tests"] or "the sentence"}]
     lines += [_part_line(part["label"], part) for part in parts]
     return lines + [_part_line(f"beside it: {part['label']}", part) for part in row["beside"]]
@@ -150,6 +174,7 @@ def _table_line(name: str, says: str, row: dict) -> str:
 def _part_line(label: str, row: dict) -> str:
     margin = "" if row["margin"] is None else f"{row['margin']:.3g}"
     cells = (label, f"**{row['verdict']}**", effect_text(row), interval_text(row), margin, n_text(row))
+    cells += tuple("" if row[key] is None else f"{row[key]:.2g}" for key in ("p", "holm"))
     return f"| {' | '.join(_cell(c) for c in (*cells, published_text(row), row['note']))} |"
 
 

@@ -77,7 +77,9 @@ class Part:
 
     `metric`, `direction` and `window` say in words what `measure` computes. `margin` is in `unit`. `differs`: the
     statement says that two things differ, so an effect inside +-margin refutes it. `beside`: not the article's
-    sentence but a fact shown with it.
+    sentence but a fact shown with it. `arms` names what is compared where what is read (two sets of runs, or two
+    metrics of the same) does not show it: one name says that an arm is held against a threshold, two are the pieces by
+    which the names of the arms' metrics differ.
     """
 
     label: str
@@ -90,6 +92,7 @@ class Part:
     differs: bool = True
     beside: bool = False
     published: Published | None = None
+    arms: tuple[str, ...] = ()
 
     def judge(self, runs: Runs) -> Verdict:
         return judge_part(self, runs)

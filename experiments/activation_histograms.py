@@ -138,7 +138,7 @@ GAUSSIAN = (
 # width (1/28) on average is the least that a reader of the panel would see.
 EVEN = (
     Part("even over the useful range", BANDS, "mean |b_k - k/7| < 3/28", "3/28 - mean |b_k - k/7|", 0.0,
-         level(BELL, unevenness, lambda u: 3 / 28 - u, "mean |b_k - k/7|")),
+         level(BELL, unevenness, lambda u: 3 / 28 - u, "mean |b_k - k/7|"), arms=("bn",)),
     *(Part(f"more even than without, {rate} rate", BANDS, "plain - bn > 0", "mean |b_k - k/7|", 1 / 28,
            gap(SIGMOID["plain", rate], SIGMOID["bn", rate], unevenness)) for rate in ("fast", "slow")),
 )  # fmt: skip
@@ -189,9 +189,10 @@ CENTRES = (
     Part("squarely positive", LOWEST, "lowest seventh of the maxima > 0", "activation", READING,
          level(PEAK, metric(LOWEST), lambda v: v, "first septile of the maxima")),
     Part("moves with the batch size as an extreme value, start", CENTRE, "|slope on E[max of m] - 1| < 0.1",
-         "0.1 - |slope - 1|", 0.0, slope_of_maxima(START, lambda v: 0.1 - abs(v - 1)), window="start", beside=True),
+         "0.1 - |slope - 1|", 0.0, slope_of_maxima(START, lambda v: 0.1 - abs(v - 1)), window="start", beside=True,
+         arms=("bn",)),
     Part("moves with the batch size, late", CENTRE, "slope on E[max of m] > 0.5 (0: learned, 1: extreme value)",
-         "slope above 0.5", 0.0, slope_of_maxima(LATE, lambda v: v - 0.5), beside=True),
+         "slope above 0.5", 0.0, slope_of_maxima(LATE, lambda v: v - 0.5), beside=True, arms=("bn",)),
 )  # fmt: skip
 
 

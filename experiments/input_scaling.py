@@ -121,6 +121,7 @@ _GAPS = tuple(
         measure=partial(gap_raw_over_scaled, problem=problem),
         window="end of the run",
         beside=True,
+        arms=("raw", "z_score"),
     )
     for problem in PROBLEMS
 )

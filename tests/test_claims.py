@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bnlab import paths
-from bnlab.claim_report import after_holm, claim_row, claims_markdown
+from bnlab.claim_report import after_holm, claim_row, claims_markdown, with_holm
 from bnlab.claims import (
     MIXED,
     REFUTED,
@@ -123,7 +123,7 @@ def test_the_weakest_part_gives_n_and_no_interval_of_another():
 def test_a_refuted_part_of_an_undecided_whole_is_told():
     words = [REFUTED] + [UNDECIDED] * 2
     assert combine(Verdict(word, 1.0, n=3, planned=3) for word in words).note == "1 of 3 parts refuted, 2 undecided"
-    row = _row((_part(DOWN), _part({0: 1.0})))
+    (row,) = _rows((_part(DOWN), _part({0: 1.0})))
     assert row["verdict"] == UNDECIDED and row["note"] == "1 of 2 parts refuted, 1 undecided"
     text = claims_markdown([row])
     assert "Of the whole: 1 of 2 parts refuted, 1 undecided." in text
@@ -198,6 +198,10 @@ def _row(parts) -> dict:
     return claim_row(claim, claim.judge(None), Setting())
 
 
+def _rows(*claims) -> list[dict]:
+    return with_holm([_row(parts) for parts in claims])
+
+
 def test_rows_carry_what_the_command_promises():
     row = json.loads(json.dumps(_row((_part(UP),))))
     wanted = "id says kind source verdict effect unit interval n planned published experiment data scale from".split()
@@ -208,22 +212,40 @@ def test_rows_carry_what_the_command_promises():
 
 
 def test_markdown_has_a_whole_table_and_every_part():
-    text = claims_markdown([_row((_part(UP), _part(DOWN), _part(UP, beside=True))), _row((_part({0: 1.0}),))])
+    text = claims_markdown(_rows((_part(UP), _part(DOWN), _part(UP, beside=True)), (_part({0: 1.0}),)))
     assert "**mixed**" in text and "1 of 3" in text and "beside it: a" in text and "it \\| rises" in text
     tables = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.replace("\\|", "").count("|") for line in tables} == {8, 9}
+    assert {line.replace("\\|", "").count("|") for line in tables} == {8, 11}
 
 
 def test_holm_over_all_statements():
-    rows = [_row((_part(UP), _part(DOWN))), _row((_part({0: 1.0}),))]
-    assert after_holm(rows) == (2, 2)
+    assert after_holm(_rows((_part(UP), _part(DOWN)), (_part({0: 1.0}),))) == (2, 2)
 
 
 def test_a_statement_that_two_claims_share_is_one_test():
-    rows = [_row((_part(UP), _part(DOWN))), _row((_part(UP),))]
-    assert after_holm(rows) == (2, 2)
+    assert after_holm(_rows((_part(UP), _part(DOWN)), (_part(UP),))) == (2, 2)
     other = {seed: value + 1 for seed, value in UP.items()}
-    assert after_holm([*rows, _row((_part(other),))]) == (3, 3)
+    assert after_holm(_rows((_part(UP), _part(DOWN)), (_part(UP),), (_part(other),))) == (3, 3)
+
+
+def test_both_p_values_of_every_statement_are_told():
+    """Three tests in all, one of them undecided: the smaller p is multiplied by 3, the larger by 2."""
+    weak = {0: 0.2, 1: 0.45, 2: 0.3, 3: 0.5}
+    nothing = {0: -1.0, 1: 1.0, 2: 0.0}
+    both, alone, again = _rows((_part(UP), _part(nothing)), (_part(weak),), (_part(UP), _part(weak)))
+    up, undecided = both["parts"]
+    assert up["p"] < alone["p"] < 0.05
+    assert up["holm"] == pytest.approx(3 * up["p"], rel=1e-5)
+    assert alone["holm"] == pytest.approx(2 * alone["p"], rel=1e-5)
+    assert (undecided["p"], undecided["holm"], both["holm"]) == (None, None, None)
+    assert [part["holm"] for part in again["parts"]] == [up["holm"], alone["holm"]]
+    assert f"| {up['p']:.2g} | {up['holm']:.2g} |" in claims_markdown([both, alone])
+
+
+def test_no_one_number_stands_for_several_parts():
+    (row,) = _rows((_part(UP), _part(DOWN)))
+    assert (row["effect"], row["interval"], row["margin"], row["p"], row["unit"]) == (None, None, None, None, "")
+    assert all(part["effect"] and part["unit"] for part in row["parts"])
 
 
 def test_diverged_runs_count_at_chance_or_with_their_last_record(made):

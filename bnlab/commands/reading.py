@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 JSON_KEYS = (
     *("id", "says", "kind", "source", "verdict", "effect", "unit", "interval", "n", "planned", "published"),
-    *("experiment", "data", "scale", "from"),
+    *("experiment", "data", "scale", "from", "p", "holm", "parts", "beside"),
 )
 FIGURES_EXAMPLES = """examples:
   bnlab figures                                  every figure of every setting in the results folder
