@@ -44,9 +44,10 @@ from bnlab.comparisons import (
 )
 from bnlab.measures import lost_seeds, mean_note, need
 from bnlab.plots import published as marks
-from bnlab.plots.curves import draw_curve, draw_span, step_axis
+from bnlab.plots.curves import draw_curve
 from bnlab.plots.drawing import Drawing, finish, seeds_words
 from bnlab.plots.panels import Groups, group_panels
+from bnlab.plots.ranges import GREY, UNITS, Ranges, draw_ranges, length_axis
 from bnlab.plots.style import COLUMN, PAGE, legend, look, new_figure, styled
 from bnlab.smoothness import (
     LEARN,
@@ -468,12 +469,11 @@ def draw_landscape(runs: Runs) -> Drawing:
     _need(runs)
     figure = new_figure(PAGE, 4.6)
     above, below = figure.subplots(2, 3)
-    numbers = [_range_panel(ax, runs, *panel) for ax, panel in zip(above, _RANGES)]
-    above[2].axhline(2 / PRIMARY, color="#8a8a8a", linewidth=0.8, zorder=0.5)
-    above[2].annotate("2 / lr", (1, 2 / PRIMARY), xycoords=("axes fraction", "data"), xytext=(0, 2),
-                      textcoords="offset points", fontsize=6, ha="right", color="#666666")  # fmt: skip
+    arms = {variant: cell(variant).of(runs) for variant in VARIANTS}
+    ranges = {v: Ranges(loss_range(arm, PAPER), change_range(arm, PAPER), beta(arm, PAPER)) for v, arm in arms.items()}
+    numbers = [draw_ranges(above, ranges, int(_cells(runs, [PRIMARY]).table["steps"].max()), PRIMARY)]
     numbers.append(group_panels(below, [_window_groups(runs, quantity) for quantity in (width, change, beta)]))
-    for ax, unit in zip(below, ("nats", "loss per weight", "loss per weight²")):
+    for ax, unit in zip(below, UNITS.values()):
         ax.set_ylabel(unit)
         ax.set_xlabel("% of the run")
         ax.tick_params(axis="x", labelsize=5.5)
@@ -482,29 +482,6 @@ def draw_landscape(runs: Runs) -> Drawing:
     words += "over seeds; beta (c) with its 95 % t band. Below: medians over shares of the run and while the training "
     words += "accuracy is between 0.3 and 0.9; dots are seeds, bars 95 % t intervals of geometric means."
     return finish(figure, numbers, _cells(runs, [PRIMARY]), f"{_counted(runs)} {words}")
-
-
-_RANGES = (
-    ("a) loss along the gradient", "nats", loss_range, False),
-    ("b) change of the gradient", "loss per weight", change_range, True),
-    ("c) effective beta-smoothness", "loss per weight²", None, True),
-)
-
-
-def _range_panel(ax: Axes, runs: Runs, title: str, unit: str, ranges, log: bool) -> pd.DataFrame:
-    import pandas as pd
-
-    drawn = []
-    for variant in VARIANTS:
-        arm = cell(variant).of(runs)
-        own = look(variant)
-        found = (
-            draw_span(ax, *ranges(arm, PAPER), own, log) if ranges else draw_curve(ax, beta(arm, PAPER), own, log=log)
-        )
-        drawn.append(found.assign(variant=variant, panel=title))
-    ax.set(title=title, ylabel=unit, yscale="log" if log else "linear")
-    step_axis(ax, int(_cells(runs, [PRIMARY]).table["steps"].max()))
-    return pd.concat(drawn, ignore_index=True)
 
 
 def _window_groups(runs: Runs, quantity: Quantity) -> Groups:
@@ -527,15 +504,17 @@ def draw_predictiveness(runs: Runs) -> Drawing:
             numbers.append(_profile_panel(ax, runs, line, window))
             ax.set_title(window.words if line == "gradient" else "")
         row[0].set_ylabel(f"along {'the gradient' if line == 'gradient' else 'a random direction'}\nloss per weight")
-    for ax in axes[-1]:
-        ax.set_xlabel("step length / lr")
+    for ax in axes.flat:
+        length_axis(ax, GRID)
+        ax.label_outer()
     if runs.data == "cifar10":
         numbers += [_figure_11(ax) for ax in axes[0]]
     legend(figure, [*marks.handles(VARIANTS), *_published_handle(runs)], 3)
     words = (
         "Distance of the gradient after a step from that before it: median over the records of a seed, geometric mean "
     )
-    words += "and 95 % t band over seeds. The published means are of the whole run."
+    words += "and 95 % t band over seeds."
+    words += " The published means are of the whole run." if runs.data == "cifar10" else ""
     return finish(figure, numbers, _cells(runs, [PRIMARY]), f"{_counted(runs)} {words}")
 
 
@@ -546,7 +525,6 @@ def _profile_panel(ax: Axes, runs: Runs, line: str, window: Window) -> pd.DataFr
     for variant in VARIANTS:
         frame = profile(cell(variant).of(runs), "gradient_change", GRID, window, line)
         drawn.append(draw_curve(ax, frame, look(variant), log=True).assign(variant=variant))
-    ax.set(xscale="log", yscale="log")
     return pd.concat(drawn, ignore_index=True).assign(panel=f"{line}, {window.words}")
 
 
@@ -572,12 +550,12 @@ def draw_beta(runs: Runs) -> Drawing:
             drawn.append(found.assign(variant=variant, panel=f"beta lr, lr {lr:g}"))
             found = draw_curve(axes[2], frame.set_axis(frame.index * lr), _at_rate(variant, lr), log=True)
             drawn.append(found.assign(variant=variant, panel=f"beta, lr {lr:g}"))
-        ax.plot(GRID, [1 / f for f in GRID], color="#8a8a8a", linewidth=0.8, linestyle=":", zorder=0.5)
-        ax.axhline(2, color="#8a8a8a", linewidth=0.8, zorder=0.5)
-        ax.set(title=f"lr {lr:g}", xlabel="step length / lr", ylabel="beta × lr" if lr == PRIMARY else "")
-    axes[2].set(title="both rates (light: the lower)", xlabel="step length", ylabel="beta (loss per weight²)")
-    for ax in axes:
-        ax.set(xscale="log", yscale="log")
+        ax.plot(GRID, [1 / f for f in GRID], color=GREY, linewidth=0.8, linestyle=":", zorder=0.5)
+        ax.axhline(2, color=GREY, linewidth=0.8, zorder=0.5)
+        length_axis(ax, GRID)
+        ax.set(title=f"lr {lr:g}", ylabel="beta × lr" if lr == PRIMARY else "")
+    axes[2].set(title="both rates (light: the lower)", xlabel="step length", ylabel=f"beta ({UNITS['beta']})",
+                xscale="log", yscale="log")  # fmt: skip
     legend(figure, marks.handles(VARIANTS))
     words = "Median over the records with a training accuracy between 0.3 and 0.9, geometric mean and 95 % t band over "
     words += "seeds. Grey: 2 / lr (line), and 1 / step, which is what a gradient gives that is gone behind it (dotted)."
@@ -604,7 +582,7 @@ def draw_directions(runs: Runs) -> Drawing:
         for q in (width, change, beta)
     ]
     numbers = group_panels(axes, panels)
-    for ax, unit in zip(axes, ("nats", "loss per weight", "loss per weight²")):
+    for ax, unit in zip(axes, UNITS.values()):
         ax.set_ylabel(unit)
     legend(figure, marks.handles(VARIANTS, line=False))
     words = (

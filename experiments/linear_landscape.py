@@ -1,0 +1,163 @@
+"""Is the loss of a deep linear net smoother along a step with batch normalisation?
+
+Source: Santurkar et al. 2018, section 3.2 and figure 10: 25 linear maps of 10 x 10 fit y = A x by gradient descent on
+1,000 samples, at lr 1e-6. Every seed draws another A. Step lengths are the paper's, from lr/100 to 31.6 lr, and so is
+the loss in scale: half the sum of squares.
+
+Command: `bnlab reproduce linear_landscape data=gaussian_map` (about 8 minutes on two cores, by the cost of a step).
+
+Expected: beta close to 2 / lr = 2e6 in both nets, at every step length up to lr, so that it is the edge of stability:
+the shortest step alone would give 1e8. Whether bn smooths at all is open.
+
+Without classes there is no equal progress by accuracy, so medians are over the whole run, as the paper's figure shows
+it. A record whose loss overflows is left out, which favours the plain net.
+
+All metrics, directions, margins, windows and seeds were fixed before the runs of the plan. Seen until then: 1,000 steps
+of both nets with seed 900, in which the loss was the wider with bn over the whole grid.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bnlab.claims import Claim, Measured, Part, Published
+from bnlab.comparisons import Cell
+from bnlab.measures import lost_seeds, mean_note, need
+from bnlab.plots import published as marks
+from bnlab.plots.curves import draw_curve
+from bnlab.plots.drawing import Drawing, finish, seeds_words
+from bnlab.plots.ranges import GREY, Ranges, draw_ranges, length_axis
+from bnlab.plots.style import PAGE, legend, look, new_figure, styled
+from bnlab.smoothness import (
+    NAMES,
+    Comparison,
+    Factors,
+    Quantity,
+    Window,
+    beta,
+    change,
+    change_range,
+    loss_range,
+    profile,
+    width,
+)
+
+if TYPE_CHECKING:
+    from bnlab.store import Runs
+
+VARIANTS = ("plain", "bn")
+RATE = 1e-6
+GRID = (0.01, 0.1, 1.0, 10.0, 31.6)  # the paper's, in units of lr
+SHORT = GRID[:3]  # no longer than a step of training
+SEEDS = {"gaussian_map-smoke": 2, "gaussian_map-laptop": 10}
+WHOLE, LATE = Window("whole run", (0, 1)), Window("last third of the run", (2 / 3, 1))
+RATIO_MARGIN = 0.1  # of log10 of a ratio: a factor of 1.26, as in loss_landscape
+_FIGURE_10 = "figure 10 of Santurkar et al. 2018 (one run each)"
+
+
+def cell(variant: str) -> Cell:
+    return Cell(variant, {"variant": variant, "lr": RATE}, SEEDS)
+
+
+def _smaller(quantity: Quantity, factors: Factors = GRID, line: str = "gradient", where: str = "") -> Part:
+    told = Published(None, "7e6 to 2e8 without, 2.0e6 with, in mid-run", _FIGURE_10) if quantity is beta else None
+    return Part(
+        f"smaller with bn: {NAMES[quantity]}{where}",
+        f"{quantity.__doc__.splitlines()[0].rstrip('.')}; median, per seed",
+        "plain / bn > 1",
+        "log10 of plain / bn",
+        RATIO_MARGIN,
+        Comparison(*(cell(variant) for variant in VARIANTS), quantity, factors, WHOLE, line),
+        WHOLE.words,
+        beside=bool(where),
+        published=None if where else told,
+    )
+
+
+def settles(runs: Runs, variant: str, factors: Factors) -> Measured:
+    """How much nearer beta is to 2 / lr than a factor of 1.26, in log10."""
+    arm = cell(variant).of(runs)
+    found = {seed: value * RATE for seed, value in LATE.medians(arm, beta(arm, factors)).items()}
+    effects = {seed: RATIO_MARGIN - abs(math.log10(v / 2)) if v > 0 else math.nan for seed, v in found.items()}
+    planned = cell(variant).planned(runs, len(found))
+    return Measured(effects, planned, mean_note("beta lr", found.values()), lost_seeds(found))
+
+
+def _settles(factors: Factors, where: str) -> tuple[Part, ...]:
+    return tuple(
+        Part(f"beta is 2 / lr{where}, {look(v).label}", "median of beta", "within 1.26", "log10, 0.1 less the distance",
+             0.0, partial(settles, variant=v, factors=factors), LATE.words, differs=False, beside=bool(where))
+        for v in VARIANTS
+    )  # fmt: skip
+
+
+QUANTITIES = (width, change, beta)
+CLAIMS = (
+    Claim(
+        id="P2-21",
+        says="The smoothing by batch normalisation is present in deep linear networks as well.",
+        kind="S",
+        source="Santurkar et al. 2018, section 3.2, figure 10",
+        tests="The measures of figure 4 along the gradient, plain over bn, medians over the whole run; beside it steps "
+        "no longer than those of training, and a random direction.",
+        parts=(
+            *(_smaller(quantity) for quantity in QUANTITIES),
+            *(_smaller(quantity, SHORT, where=", steps up to lr") for quantity in QUANTITIES),
+            *(_smaller(quantity, line="random", where=", random line") for quantity in QUANTITIES),
+        ),
+        figure="linear_landscape",
+    ),
+    Claim(
+        id="P2-22",
+        says="In the deep linear nets the effective beta-smoothness ends at 2e6, which is 2 / lr (read off figure 10c).",
+        kind="S",
+        source="Santurkar et al. 2018, figure 10c",
+        tests="beta over the paper's step lengths, last third of the run, within a factor of 1.26 of 2 / lr; beside it "
+        "beta over steps no longer than those of training.",
+        parts=(*_settles(GRID, ""), *_settles(SHORT, " over steps up to lr")),
+        published=Published(None, "2.1e6 without, 2.0e6 with, at step 10,000", _FIGURE_10),
+        figure="linear_landscape",
+    ),
+)
+
+
+@styled
+def draw_landscape(runs: Runs) -> Drawing:
+    """Figure 10, and under it gradient change and beta against the step length."""
+    arms = {variant: cell(variant).of(runs) for variant in VARIANTS}
+    need(any(arm.n for arm in arms.values()), runs, "either net")
+    figure = new_figure(PAGE, 4.4)
+    above, below = figure.subplots(2, 3)
+    ranges = {v: Ranges(loss_range(arm, GRID), change_range(arm, GRID), beta(arm, GRID)) for v, arm in arms.items()}
+    numbers = [draw_ranges(above, ranges, int(runs.table["steps"].max()), RATE, log_loss=True)]
+    panels = (
+        ("gradient_change", "gradient", 1),
+        ("beta_smoothness", "gradient", RATE),
+        ("beta_smoothness", "random", RATE),
+    )
+    for ax, (quantity, line, unit) in zip(below, panels):
+        for variant, arm in arms.items():
+            frame = unit * profile(arm, quantity, GRID, WHOLE, line)
+            panel = f"{quantity}, {line} line"
+            numbers.append(draw_curve(ax, frame, look(variant), log=True).assign(variant=variant, panel=panel))
+        length_axis(ax, GRID)
+    for ax, title in zip(below, ("change of the gradient", "beta × lr, along the gradient", "beta × lr, random line")):
+        ax.set_title(title)
+    for ax in below[1:]:
+        ax.axhline(2, color=GREY, linewidth=0.8, zorder=0.5)
+    legend(figure, marks.handles(VARIANTS))
+    counted = seeds_words({look(v).label: arm.n for v, arm in arms.items()}, cell("bn").planned(runs, 0))
+    words = (
+        f"{counted}, each with its own map A. Above: from the smallest to the largest value over steps of lr/100 to "
+    )
+    words += (
+        "31.6 lr along the gradient (a, b), geometric means over seeds; beta (c) with its 95 % t band. Below: medians "
+    )
+    words += "over the whole run, geometric means and 95 % t bands. Grey: 2 / lr. Published (figure 10, one run): beta "
+    words += "2.0e6 with BN; without, 7e6 to 2e8 in mid-run and 2.1e6 at the end."
+    return finish(figure, numbers, runs, words)
+
+
+FIGURES = {"linear_landscape": draw_landscape}
