@@ -111,7 +111,7 @@ CLAIMS = (
     ),
     Claim(
         id="P2-22",
-        says="In the deep linear nets the effective beta-smoothness ends at 2e6, which is 2 / lr (read off figure 10c).",
+        says="In the deep linear nets the effective beta-smoothness ends at 2e6, 2 / lr (read off figure 10c).",
         kind="S",
         source="Santurkar et al. 2018, figure 10c",
         tests="beta over the paper's step lengths, last third of the run, within a factor of 1.26 of 2 / lr; beside it "
@@ -131,7 +131,7 @@ def draw_landscape(runs: Runs) -> Drawing:
     figure = new_figure(PAGE, 4.4)
     above, below = figure.subplots(2, 3)
     ranges = {v: Ranges(loss_range(arm, GRID), change_range(arm, GRID), beta(arm, GRID)) for v, arm in arms.items()}
-    numbers = [draw_ranges(above, ranges, int(runs.table["steps"].max()), RATE, log_loss=True)]
+    numbers = [draw_ranges(above, ranges, int(runs.table["steps"].max()), RATE, squares=True)]
     panels = (
         ("gradient_change", "gradient", 1),
         ("beta_smoothness", "gradient", RATE),

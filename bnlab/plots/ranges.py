@@ -34,8 +34,8 @@ def draw_ranges(
 ) -> pd.DataFrame:
     """Three panels: bands from the least to the largest loss and gradient change, and beta with its 95 % t band.
 
-    `last` is the last step; 2 over `rate`, the learning rate, is a grey line. Returns variant, panel, step, and low, high
-    (bands) or mean, low, high (beta). `squares`: the loss is one of squared outputs, and its axis logarithmic.
+    `last` is the last step; 2 over `rate`, the learning rate, is a grey line. `squares`: the loss is one of squared
+    outputs, and its axis logarithmic. Returns variant, panel, step, and low, high (bands) or mean, low, high (beta).
     """
     import pandas as pd
 
