@@ -149,14 +149,10 @@ def draw_landscape(runs: Runs) -> Drawing:
         ax.axhline(2, color=GREY, linewidth=0.8, zorder=0.5)
     legend(figure, marks.handles(VARIANTS))
     counted = seeds_words({look(v).label: arm.n for v, arm in arms.items()}, cell("bn").planned(runs, 0))
-    words = (
-        f"{counted}, each with its own map A. Above: from the smallest to the largest value over steps of lr/100 to "
-    )
-    words += (
-        "31.6 lr along the gradient (a, b), geometric means over seeds; beta (c) with its 95 % t band. Below: medians "
-    )
-    words += "over the whole run, geometric means and 95 % t bands. Grey: 2 / lr. Published (figure 10, one run): beta "
-    words += "2.0e6 with BN; without, 7e6 to 2e8 in mid-run and 2.1e6 at the end."
+    words = f"{counted}, each with its own map A. Above: from the smallest to the largest value over steps of lr/100 "
+    words += "to 31.6 lr along the gradient (a, b), geometric means over seeds; beta (c) with its 95 % t band. Below: "
+    words += "medians over the whole run, geometric means and 95 % t bands. Grey: 2 / lr. Published (figure 10, one "
+    words += "run): beta 2.0e6 with BN; without, 7e6 to 2e8 in mid-run and 2.1e6 at the end."
     return finish(figure, numbers, runs, words)
 
 
