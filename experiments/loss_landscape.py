@@ -98,6 +98,7 @@ OPENING, CLOSING = SHARES["7–33"], SHARES["67–100"]
 
 RATIO_MARGIN = 0.1  # of log10 of a ratio: a factor of 1.26, as in ics_vgg
 NEARLY_TWO_ORDERS = 1.5  # a factor of 32
+PENALTIES = {0: "no penalty", 1: "5e-4 / 2 of squares", 2: "5e-4 of squares"}  # two readings of one weight decay
 NATS = 0.3  # a loss before training that is this near is the same
 
 SANTURKAR = "santurkar2018"
@@ -256,17 +257,20 @@ def _each_arm(label: str, metric: str, unit: str, direction: str, measure, windo
     )  # fmt: skip
 
 
-def start_loss(runs: Runs, variant: str, penalised: bool) -> BySeed:
-    """The smallest loss over the paper's step lengths before the first update, as figure 4a shows it at step 0."""
+def start_loss(runs: Runs, variant: str, penalties: int) -> BySeed:
+    """The smallest loss over the paper's step lengths before the first update, as figure 4a shows it at step 0.
+
+    The recorded penalty, DECAY / 2 times the sum of squares of all parameters, is in it so many times.
+    """
     arm = started(variant).of(runs)
-    loss = arm.series("landscape/loss" if penalised else "curves/train_loss")
+    loss, penalised = arm.series("curves/train_loss"), arm.series("landscape/loss")
     rises = reduce(np.minimum, along(arm, "loss_change", PAPER))
-    return medians((loss + rises).reindex([0]))
+    return medians((loss + penalties * (penalised - loss) + rises).reindex([0]))
 
 
-def as_published(runs: Runs, variant: str, penalised: bool) -> Measured:
+def as_published(runs: Runs, variant: str, penalties: int) -> Measured:
     """How much nearer than NATS the loss before training is to the published one."""
-    losses = start_loss(runs, variant, penalised)
+    losses = start_loss(runs, variant, penalties)
     effects = {seed: NATS - abs(loss - published_start(variant)) for seed, loss in losses.items()}
     planned = started(variant).planned(runs, len(losses))
     return Measured(effects, planned, mean_note("loss", losses.values()), lost_seeds(losses))
@@ -276,19 +280,18 @@ def published_start(variant: str) -> float:
     return float(published.curve(SANTURKAR, "fig4", "loss_min", SERIES[variant])[1][0])
 
 
-def _starts(penalised: bool) -> tuple[Part, ...]:
-    what = f"with a penalty of {DECAY:g}" if penalised else "without a penalty"
+def _starts(penalties: int) -> tuple[Part, ...]:
     return tuple(
         Part(
-            f"loss before training {what}, {look(variant).label}",
+            f"loss before training, {PENALTIES[penalties]}, {look(variant).label}",
             "smallest loss over the paper's step lengths at step 0; VGG-D of full width, Glorot weights",
             f"within {NATS:g} of the published one",
             f"nats, {NATS:g} less the distance",
             0.0,
-            partial(as_published, variant=variant, penalised=penalised),
+            partial(as_published, variant=variant, penalties=penalties),
             "step 0",
             differs=False,
-            beside=penalised,
+            beside=penalties > 0,
             published=Published(None, f"{published_start(variant):.3f}", "figure 4a of Santurkar et al. 2018, step 0"),
         )
         for variant in VARIANTS
@@ -455,8 +458,8 @@ CLAIMS = (
         kind="X",
         source=f"{SOURCE}, figure 4a",
         tests="The loss before training of VGG-D at full width, without a penalty, against the published one; "
-        "beside it that with a penalty of 5e-4 / 2 on the sum of squares of all parameters.",
-        parts=(*_starts(False), *_starts(True)),
+        "beside it that with 5e-4 / 2 and with 5e-4 times the sum of squares of all parameters.",
+        parts=tuple(part for penalties in PENALTIES for part in _starts(penalties)),
         published=Published(None, "4.27 without, 4.19 with batch normalisation at step 0; ln 10 is 2.30", "figure 4a"),
         figure="start",
     ),
@@ -598,9 +601,8 @@ def draw_start(runs: Runs) -> Drawing:
     arms = {variant: started(variant).of(runs) for variant in VARIANTS}
     need(any(arm.n for arm in arms.values()), runs, "single steps before training")
     figure = new_figure(COLUMN, 2.4)
-    names = {"no penalty": False, f"weight decay {DECAY:g}": True}
-    values = {name: {v: start_loss(runs, v, penalised) for v in VARIANTS} for name, penalised in names.items()}
-    told = {name: {v: published_start(v) for v in VARIANTS} for name in names}
+    values = {name: {v: start_loss(runs, v, times) for v in VARIANTS} for times, name in PENALTIES.items()}
+    told = {name: {v: published_start(v) for v in VARIANTS} for name in PENALTIES.values()}
     ax = figure.subplots()
     numbers = group_panels([ax], [Groups("loss before training", values, told)])
     ax.set(ylabel="smallest over 1/2 to 4 lr (nats)", ylim=(0, None))
