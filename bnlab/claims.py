@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bnlab.store import Runs
 
 SUPPORTED, REFUTED, MIXED, UNDECIDED = "supported", "refuted", "mixed", "undecided"
+VERDICTS = (SUPPORTED, REFUTED, MIXED, UNDECIDED)
 MEASURED = "measured"  # of a number shown beside a claim that speaks neither for nor against its sentence
 KINDS = ("E", "S", "D", "X")
 
@@ -201,6 +202,6 @@ def combine(verdicts) -> Verdict:
 def tally(parts: Sequence[Verdict]) -> str:
     """How many parts came out how: `5 of 12 parts supported, 1 refuted, 6 undecided`."""
     words = [v.verdict for v in parts]
-    counted = [(words.count(word), word) for word in (SUPPORTED, REFUTED, MIXED, UNDECIDED) if word in words]
+    counted = [(words.count(word), word) for word in VERDICTS if word in words]
     (first, word), *others = counted
     return ", ".join([f"{first} of {len(words)} parts {word}", *(f"{count} {word}" for count, word in others)])

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from bnlab import paths
 from bnlab.claim_report import best_rows, effect_text, interval_text, n_text, published_text
+from bnlab.commands.choosing import ARTICLES, totals
 from bnlab.commands.words import parse_selection, targets
 
 ROOT = Path(__file__).resolve().parents[1]
+CLAIMS = 92  # of the articles
 FOR_TESTS, DEMONSTRATION = "smoke", "digits"  # a scale and a data set that README does not show
 
 
@@ -27,13 +29,29 @@ def verdicts(results: Path) -> str:
         if stored.is_file() and target.scale != FOR_TESTS and target.data != DEMONSTRATION:
             judged += json.loads(stored.read_text())
     rows = sorted(best_rows(judged), key=lambda row: row["id"])
+    articles = [row for row in rows if row["id"].startswith(ARTICLES)]
+    waiting = "" if len(articles) == CLAIMS else "; the others wait for their runs"
+    counted = f"That is {len(articles)} of the articles' 92 claims{waiting}. {totals(articles)}."
+    lines = [*_table(articles, "the article says"), counted]
+    papers = [row for row in rows if row not in articles]
+    if papers:
+        lines += ["", "Statements of the papers that none of these covers:", "", *_table(papers, "the paper says")]
+        lines += [f"{totals(papers)}."]
+    return "\n".join(lines)
+
+
+def _table(rows: list[dict], says: str) -> Iterator[str]:
+    """What seeds and intervals decide as a table, then the others as lists; ends with an empty line."""
     measured = [row for row in rows if _is_measured(row)]
-    header = "| claim | the article says | verdict | effect, 95 % interval | n | published | data, scale |"
-    table = [header, f"|{'---|' * 7}", *map(_line, measured)]
-    exact = _exact([row for row in rows if row not in measured])
-    of_articles = sum(row["id"].startswith("S") for row in rows)  # others are of the papers behind them
-    counted = f"That is {of_articles} of the articles' 92 claims; the others wait for their runs."
-    return "\n".join([*table, "", *exact, "", counted])
+    if measured:
+        yield f"| claim | {says} | verdict | effect, 95 % interval | n | published | data, scale |"
+        yield f"|{'---|' * 7}"
+        yield from map(_line, measured)
+        yield ""
+    exact = [row for row in rows if row not in measured]
+    if exact:
+        yield from _exact(exact)
+        yield ""
 
 
 def _is_measured(row: dict) -> bool:

@@ -6,11 +6,12 @@ import argparse
 import json
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnlab import paths
+from bnlab.commands.choosing import claim_targets, parse_verdicts, totals
 from bnlab.commands.tables import table
 from bnlab.commands.words import Target, add_json, add_selection, add_source, stored_targets
 from bnlab.errors import INCOMPLETE, Incomplete, IntegrityError
@@ -30,6 +31,8 @@ FIGURES_EXAMPLES = """examples:
 CLAIMS_EXAMPLES = """examples:
   bnlab claims                    one row per claim, at the best setting there is: paper, laptop on real data, digits
   bnlab claims --all              every setting
+  bnlab claims S3-09 S2-22        these claims
+  bnlab claims --verdict refuted,undecided
   bnlab claims ics_vgg data=digits --json
 """
 
@@ -43,10 +46,11 @@ def configure_figures(parser: argparse.ArgumentParser) -> None:
 
 def configure_claims(parser: argparse.ArgumentParser) -> None:
     parser.epilog = CLAIMS_EXAMPLES
-    add_selection(parser)
+    add_selection(parser, "CLAIM | ")
     add_source(parser)
     add_json(parser)
     parser.add_argument("--all", action="store_true", help="every setting, not only the best one of each claim")
+    parser.add_argument("--verdict", metavar="WORD,...", help="only claims with one of these verdicts")
     parser.set_defaults(act=claims)
 
 
@@ -55,8 +59,13 @@ def figures(arguments: argparse.Namespace) -> int:
 
 
 def claims(arguments: argparse.Namespace) -> int:
-    found = stored_targets(paths.results_root(arguments.results), arguments.words)
-    return judge_claims(found, arguments.source, arguments.json, arguments.all)
+    verdicts = parse_verdicts(arguments.verdict)
+    found, ids = claim_targets(paths.results_root(arguments.results), arguments.words)
+
+    def chosen(row: dict) -> bool:
+        return row["verdict"] in verdicts and (not ids or row["id"] in ids)
+
+    return judge_claims(found, arguments.source, arguments.json, arguments.all, chosen)
 
 
 def draw_figures(targets: Sequence[Target], source: str) -> int:
@@ -77,8 +86,14 @@ def draw_figures(targets: Sequence[Target], source: str) -> int:
     return code
 
 
-def judge_claims(targets: Sequence[Target], source: str, as_json: bool, everything: bool) -> int:
-    """Write claims.json and claims.md of these settings and print their verdicts.
+def judge_claims(
+    targets: Sequence[Target],
+    source: str,
+    as_json: bool,
+    everything: bool,
+    chosen: Callable[[dict], bool] = lambda row: True,
+) -> int:
+    """Write claims.json and claims.md of these settings and print the verdicts chosen, then how many there are.
 
     Returns exit code 0, or 4 when for one of the claims shown there was no run to judge by.
     """
@@ -91,11 +106,11 @@ def judge_claims(targets: Sequence[Target], source: str, as_json: bool, everythi
         _write(paths.claims_json(target.directory), json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
         _write(paths.claims_markdown(target.directory), claims_markdown(rows))
         judged += rows
-    shown = judged if everything else best_rows(judged)
+    shown = [row for row in (judged if everything else best_rows(judged)) if chosen(row)]
     if as_json:
         print(json.dumps([{key: row[key] for key in JSON_KEYS} for row in shown], indent=1, ensure_ascii=False))
     else:
-        print(_claims_text(shown))
+        print("\n".join([*([_claims_text(shown)] if shown else []), totals(shown)]))
     return INCOMPLETE if any(row["n"] == 0 for row in shown) else 0
 
 

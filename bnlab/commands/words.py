@@ -32,9 +32,9 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def add_selection(parser: argparse.ArgumentParser) -> None:
+def add_selection(parser: argparse.ArgumentParser, also: str = "") -> None:
     """Experiments, `data=` and `scale=`, as the commands take them that read what is stored."""
-    words = "EXPERIMENT | data=NAME | scale=NAME"
+    words = f"EXPERIMENT | {also}data=NAME | scale=NAME"
     parser.add_argument("words", nargs="*", metavar=words, help="default: all there are")
     add_results(parser)
 
