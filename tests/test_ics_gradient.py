@@ -73,6 +73,7 @@ def records(row, numbers, rng, accuracy) -> list[pd.DataFrame]:
     for layer in row["probe.ics.layers"]:
         found[f"ics/cosine/{layer:02d}"] = series("cosine", 1 + rng.normal(0, 0.01))
         found[f"ics/relative/{layer:02d}"] = series("relative", np.exp(rng.normal(0, 0.05)))
+        found[f"ics/l2/{layer:02d}"] = series("relative", np.exp(rng.normal(0, 0.05)))
     steps = (share * row["steps"]).astype(int)
     return [pd.DataFrame({"run": row["run"], "metric": m, "step": steps, "value": v}) for m, v in found.items()]
 
@@ -87,8 +88,9 @@ def module(experiment):
     return sys.modules[MODULES + ".ics_gradient"]
 
 
-def judged(experiment, runs):
-    return experiment.claims[0].judge(runs)
+def judged(experiment, runs, name="S2-22"):
+    (claim,) = [claim for claim in experiment.claims if claim.id == name]
+    return claim.judge(runs)
 
 
 def test_the_article_is_supported_where_it_holds(experiment):
@@ -171,10 +173,44 @@ def test_seeds_and_records_are_those_of_the_plan(module):
         cells = {(run.config.variant, run.config.lr): 0 for run in runs}
         for run in runs:
             cells[run.config.variant, run.config.lr] += 1
-            assert len(run.config.probe.moments.layers) == len(module.INPUT_PLACES)
+            linear = setting.data == module.LINEAR
+            assert len(run.config.probe.moments.layers) == (0 if linear else len(module.INPUT_PLACES))
             assert len(run.config.probe.ics.layers) == len(module.GRADIENT_PLACES)
-            assert {"curves", "moments", "ics"} <= set(run.config.probe.names)
-        assert cells == {(v, lr): module.SEEDS[name] for v in module.VARIANTS for lr in module.RATES}
+            assert {"curves", "ics"} | (set() if linear else {"moments"}) <= set(run.config.probe.names)
+        rates = module.LINEAR_RATES if linear else module.RATES
+        assert cells == {(v, lr): module.SEEDS[name] for v in module.VARIANTS for lr in rates}
+
+
+@pytest.mark.parametrize("name", ["P2-05", "P2-06"])
+@pytest.mark.parametrize("data", ["digits", "gaussian_map"])
+def test_the_paper_is_supported_where_gradients_shift_more_with_bn(experiment, name, data):
+    """And refuted with the arms exchanged, which is what the article says."""
+    runs = made(relabelled_numbers(), data=data)
+    before, after = judged(experiment, runs, name), judged(experiment, relabelled(runs, SWAP), name)
+    assert (before.verdict, after.verdict) == ("supported", "refuted")
+    assert before.n == before.planned == (3 if data == "digits" else 10)
+    assert [part.effect for part in before.parts] == pytest.approx(
+        [0.4, 0.4, np.log10(1 / 0.3), np.log10(1 / 0.3)], abs=0.08
+    )
+    for one, other in zip(before.parts, after.parts):
+        assert other.effect == pytest.approx(-one.effect)
+
+
+def relabelled_numbers() -> Numbers:
+    return {"plain": ARTICLE["bn"], "bn": ARTICLE["plain"]}
+
+
+@pytest.mark.parametrize("name", ["P2-05", "P2-06"])
+def test_one_arm_as_both_leaves_the_paper_undecided(experiment, name):
+    found = judged(experiment, standing_for(made(data="gaussian_map"), "bn", ("plain",)), name)
+    assert found.verdict == "undecided" and all(part.effect == 0 for part in found.parts)
+
+
+def test_distances_are_from_the_curves_of_the_same_net_and_rate(experiment):
+    for data, number in (("digits", 0), ("cifar10", 4), ("gaussian_map", 4)):
+        for name in ("P2-05", "P2-06"):
+            measured = [part for part in judged(experiment, made(data=data), name).beside if part.verdict == "measured"]
+            assert len(measured) == number and all(0 < part.effect < 2 for part in measured)
 
 
 @pytest.mark.parametrize("name", ["gradient_cosines", "medians"])
@@ -198,8 +234,9 @@ def test_figures_without_an_arm_say_so(experiment):
             draw(elsewhere)
 
 
-def test_published_curves_are_drawn_on_cifar10_only(experiment):
-    there = experiment.figures["gradient_cosines"](made(data="cifar10"))
-    assert there.numbers["metric"].str.contains("published").any()
+def test_published_curves_are_drawn_on_the_data_of_the_paper_only(experiment):
+    for data in ("cifar10", "gaussian_map"):
+        there = experiment.figures["gradient_cosines"](made(data=data))
+        assert there.numbers["metric"].str.contains("published").any()
     here = experiment.figures["gradient_cosines"](made())
     assert not here.numbers["metric"].str.contains("published").any()

@@ -46,7 +46,7 @@ LEARNT_LOOKS = {
 LP_LOOKS = {
     "l1": Look("l1 norm", "#3aa888", (0, (5, 1.2, 1.2, 1.2)), "^"),
     "l2": Look("l2 norm", "#d9a520", (0, (1.2, 1.2)), "D"),
-    "linf": Look("l-infinity norm", "#8c4f9f", (0, (3, 1, 1, 1, 1, 1)), "v"),
+    "linf": Look("l-infinity norm", "#6a3580", (0, (3, 1, 1, 1, 1, 1)), "v"),
 }
 # One of these to a figure: they share their colours.
 COMPARED = (LOOKS, POSITION_LOOKS, OPTIMIZER_LOOKS, RENORM_LOOKS, LEARNT_LOOKS, LP_LOOKS)
