@@ -135,7 +135,7 @@
       const runs = line.runs > 1 ? element("span", { class: "dim" }, ` n ${line.runs}`) : "";
       const lost = line.diverged && line.diverged.length ? element("span", { class: "dim" }, ` ${line.diverged.length} diverged`) : "";
       const shown = !state.hidden.has(line.label);
-      return element("button", { type: "button", class: "legend", "aria-pressed": shown, onclick: turn }, looks.swatch(state.styles[i]), state.names[i], runs, lost);
+      return element("button", { type: "button", class: "legend", "aria-pressed": String(shown), onclick: turn }, looks.swatch(state.styles[i]), state.names[i], runs, lost);
     });
   }
 
