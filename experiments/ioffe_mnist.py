@@ -2,8 +2,8 @@
 
 Source: Ioffe and Szegedy 2015, section 4.1 and figure 1: MNIST as 28 x 28 binary images, three hidden layers of 100
 sigmoids, small random Gaussian weights, batches of 60, 50,000 steps, batch normalisation before every sigmoid.
-Command: `bnlab reproduce ioffe_mnist data=mnist` (21 minutes on two cores that had other work too); without `data=mnist` the digits
-demonstration (about a minute).
+Command: `bnlab reproduce ioffe_mnist data=mnist` (21 minutes on two cores that had other work too); without
+`data=mnist` the digits demonstration (about a minute).
 Expected: with batch normalisation 95 % in a fraction of the steps and one percentage point more at the end; the
 percentiles of a sigmoid's input move less, above all because nothing keeps the plain net on its plateau.
 
@@ -19,8 +19,8 @@ test accuracy over the first 10,000 steps (the whole run, outside the primary ce
 are shown beside. Margins: a percentage point early, which is 100 steps of a plateau at chance against a trained net;
 a tenth of one late, ten test images; 0.1 for percentiles, a tenth of a normalised input's standard deviation. The
 percentiles are those of one unit over the batch of 60, averaged over stretches of a fiftieth of the run, so that the
-noise of single batches is no movement; the published curves are treated alike. Diverged runs count as chance. The shipped
-runs shared their machine with other work, which the times beside S3-03 contain.
+noise of single batches is no movement; the published curves are treated alike. Diverged runs count as chance. The
+shipped runs shared their machine with other work, which the times beside S3-03 contain.
 """
 
 from __future__ import annotations
