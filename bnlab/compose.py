@@ -8,7 +8,7 @@ import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
-from bnlab.assets import configs_dir
+from bnlab.assets import config_files, configs_dir, extensions_dir
 from bnlab.config import SCALES, LauncherConfig, RunConfig, flatten, from_dict, nearest, unknown_key
 from bnlab.errors import BadInput
 
@@ -66,7 +66,7 @@ class Axis:
 
 
 def experiment_names() -> list[str]:
-    return sorted(path.stem for path in (configs_dir() / "experiment").glob("*.yaml"))
+    return list(config_files("experiment"))
 
 
 @functools.cache
@@ -76,7 +76,7 @@ def card(name: str) -> Card:
         raise BadInput(f"{name}: no such experiment{nearest(name, experiment_names())}; `bnlab list` shows all")
     import yaml
 
-    content = yaml.safe_load((configs_dir() / "experiment" / f"{name}.yaml").read_text())
+    content = yaml.safe_load(config_files("experiment")[name].read_text())
     settings = {key: _setting(key, value) for key, value in content["settings"].items()}
     return Card(name, content["question"], content["source"], tuple(content["claims"]), settings)
 
@@ -142,7 +142,7 @@ def _plain(value: object) -> object:
 
 
 def options(group: str) -> list[str]:
-    return sorted(path.stem for path in (configs_dir() / group).glob("*.yaml"))
+    return list(config_files(group))
 
 
 def check_key(key: str) -> None:
@@ -227,5 +227,8 @@ def _composed(choices: tuple[tuple[str, str], ...]) -> dict:
         if choice not in options(group):
             known = ", ".join(options(group))
             raise BadInput(f"{group}={choice}: no such choice{nearest(choice, options(group))}; there are {known}")
+    added = extensions_dir()
+    overrides = [f"{group}={choice}" for group, choice in choices]
+    overrides += [f"hydra.searchpath=['file://{added}']"] if added else []
     with initialize_config_dir(version_base=None, config_dir=str(Path(configs_dir()).resolve())):
-        return OmegaConf.to_container(compose("base", overrides=[f"{g}={c}" for g, c in choices]), resolve=True)
+        return OmegaConf.to_container(compose("base", overrides=overrides), resolve=True)

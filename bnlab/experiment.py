@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from bnlab.assets import experiments_dir
+from bnlab.assets import experiment_file
 from bnlab.compose import card
 from bnlab.errors import BadInput
 
@@ -53,7 +53,7 @@ def _module(name: str) -> ModuleType:
     full = f"{MODULES}.{name}"
     if full in sys.modules:
         return sys.modules[full]
-    path = experiments_dir() / f"{name}.py"
+    path = experiment_file(name)
     spec = importlib.util.spec_from_file_location(full, path)
     if spec is None or not path.is_file():
         raise BadInput(f"{name}: configs/experiment/{name}.yaml has no experiments/{name}.py beside it; write one")

@@ -15,7 +15,8 @@ FILES = sorted([*(CHECKOUT / "bnlab").rglob("*.py"), *(CHECKOUT / "experiments")
 # A unit is a module or package directly under bnlab, or a module named in full. It may import units of earlier rows,
 # and itself; `bnlab` alone is the version. A new unit has to be given its place here.
 LAYERS = (
-    ("bnlab", "errors", "paths", "assets"),
+    ("bnlab", "errors", "paths"),
+    ("assets",),
     ("cadence", "published"),
     ("config",),
     ("store", "compose", "norms", "data", "losses"),
