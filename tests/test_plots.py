@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from bnlab.errors import EnvironmentFault
-from bnlab.plots import bands, curves, drawing, moments, ridges, style
+from bnlab.plots import bands, binned, curves, drawing, moments, ridges, style
 from bnlab.plots.published import mark, overlay
 
 KINDS = ("pdf", "png", "svg", "csv")
@@ -140,13 +140,13 @@ def test_bands_need_eight_boundaries():
 
 
 def test_a_ridge_is_a_density():
-    edges, density = ridges.densities(-2.0, 2.0, np.arange(64))
+    edges, density = binned.densities(-2.0, 2.0, np.arange(64))
     assert (density * np.diff(edges)).sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("lo", [0.0, 3.5])
 def test_a_distribution_of_one_value_is_a_spike(lo):
-    edges, density = ridges.densities(lo, lo, np.r_[5, np.zeros(63)])
+    edges, density = binned.densities(lo, lo, np.r_[5, np.zeros(63)])
     assert edges[0] < lo < edges[-1] and (density * np.diff(edges)).sum() == pytest.approx(1)
 
 
@@ -170,9 +170,9 @@ def test_limits_leave_out_only_tails():
     counts = np.zeros(64)
     counts[31:33] = 5000
     counts[0] = 1  # one value far out
-    low, high = ridges.common_limits(pd.DataFrame({"lo": [-100.0], "hi": [100.0], "counts": [counts]}))
+    low, high = binned.common_limits(pd.DataFrame({"lo": [-100.0], "hi": [100.0], "counts": [counts]}))
     assert -6 < low < -2 and 2 < high < 6
-    assert ridges.common_limits(pd.DataFrame({"lo": [], "hi": [], "counts": []})) == (-1.0, 1.0)
+    assert binned.common_limits(pd.DataFrame({"lo": [], "hi": [], "counts": []})) == (-1.0, 1.0)
 
 
 def test_shown_steps_hold_the_first_and_the_last():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bnlab.pages.charts import Group, chart, chosen_metrics, metrics_of
+from bnlab.pages.distributions import distributions
+from bnlab.pages.families import families
 from bnlab.pages.index import Entry
 from bnlab.pages.runs import overrides_text
 from bnlab.pages.site import Query, Site
@@ -27,6 +29,8 @@ def data(site: Site, names: Mapping[str, str], query: Query) -> dict:
         "metrics": metrics,
         "chosen": chosen,
         "charts": [chart(metric, groups, site.readings) for metric in chosen],
+        "distributions": distributions(groups, site.readings, query),
+        "families": families(groups, metrics, site.readings, query),
     }
 
 

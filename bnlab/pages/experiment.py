@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from bnlab.pages.charts import Group, chart, chosen_metrics, group_by_seed, metrics_of
+from bnlab.pages.distributions import distributions
+from bnlab.pages.families import families
 from bnlab.pages.index import Entry
 from bnlab.pages.progress import sweep_progress
 from bnlab.pages.site import Query, Site
@@ -66,6 +68,8 @@ def _of_setting(site: Site, name: str, setting: str, query: Query) -> dict:
         "metrics": metrics,
         "chosen": chosen,
         "charts": [chart(metric, labelled, site.readings) for metric in chosen],
+        "distributions": distributions(labelled, site.readings, query),
+        "families": families(labelled, metrics, site.readings, query),
     }
 
 

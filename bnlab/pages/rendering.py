@@ -25,10 +25,19 @@ SCRIPTS = (
     "table.js",
     "looks.js",
     "charts.js",
+    "scales.js",
+    "binned.js",
+    "panel.js",
+    "bands.js",
+    "ridges.js",
+    "heatmap.js",
 )
 SCRIPTS += (
     "live.js",
     "curves.js",
+    "stepper.js",
+    "distributions.js",
+    "families.js",
     "overview.js",
     "claims.js",
     "runs.js",
@@ -37,7 +46,7 @@ SCRIPTS += (
     "compare.js",
     "start.js",
 )
-STYLES = ("vendor/uPlot.min.css", "app.css")
+STYLES = ("vendor/uPlot.min.css", "app.css", "distributions.css")
 
 
 @functools.cache

@@ -10,7 +10,9 @@ from bnlab import paths
 from bnlab.config import flatten, from_dict
 from bnlab.errors import BadInput, IntegrityError
 from bnlab.pages.charts import Group, chart, chosen_metrics, metrics_of
+from bnlab.pages.distributions import distributions
 from bnlab.pages.documents import printable
+from bnlab.pages.families import families
 from bnlab.pages.index import Entry
 from bnlab.pages.site import Query, Site
 from bnlab.store.directories import read_config
@@ -41,6 +43,8 @@ def data(site: Site, names: Mapping[str, str], query: Query) -> dict | None:
         "metrics": metrics,
         "chosen": chosen,
         "charts": [chart(metric, [group], site.readings) for metric in chosen],
+        "distributions": distributions([group], site.readings, query),
+        "families": families([group], metrics, site.readings, query),
     }
 
 

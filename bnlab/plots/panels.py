@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bnlab.plots import published
+from bnlab.plots.binned import common_limits
 from bnlab.plots.curves import averaged, diverged_at, draw_curve, fill_diverged, step_axis
 from bnlab.plots.moments import GroupValues, draw_groups, offset
-from bnlab.plots.ridges import coarser, common_limits, draw_ridges, spread_steps
+from bnlab.plots.ridges import coarser, draw_ridges, spread_steps
 from bnlab.plots.style import Look, look
 
 if TYPE_CHECKING:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import to_rgb
 
+from bnlab.plots.binned import densities
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 OVERLAP = 2.2  # height of a ridge in units of the distance between two
-TAIL = 0.002  # share of each histogram that a panel may leave out on either side
 
 
 def draw_ridges(
@@ -47,17 +48,6 @@ def value_axis(ax: Axes, limits: tuple[float, float], wide: bool) -> None:
         ax.set_xticks(thinned, [f"{t:,.0f}".replace("-", "\u2212") for t in thinned])
         ax.minorticks_off()
     ax.set_xlim(*limits)
-
-
-def densities(lo: float, hi: float, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Edges and density of a stored histogram; a distribution of one value becomes a narrow spike."""
-    counts = np.asarray(counts, dtype=float)
-    if not hi > lo:
-        half = max(1e-3, 1e-3 * abs(lo))
-        lo, hi = lo - half, lo + half
-        counts = np.full(len(counts), counts.sum() / len(counts))
-    edges = np.linspace(lo, hi, len(counts) + 1)
-    return edges, counts / max(counts.sum() * (hi - lo) / len(counts), 1e-300)
 
 
 def _ridge(ax: Axes, edges: np.ndarray, density: np.ndarray, base: float, colour: str, zorder: int) -> None:
@@ -98,20 +88,6 @@ def _joined(numbers: list[pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame({"step": [], "x": [], "density": []})
-
-
-def common_limits(rows: pd.DataFrame, tail: float = TAIL) -> tuple[float, float]:
-    """An x range that holds all but `tail` of every histogram on either side; (-1, 1) where there is none."""
-    lows, highs = [], []
-    for lo, hi, counts in zip(rows["lo"], rows["hi"], rows["counts"]):
-        edges, density = densities(lo, hi, counts)
-        share = np.concatenate([[0.0], np.cumsum(density)]) / max(density.sum(), 1e-300)
-        lows.append(float(np.interp(tail, share, edges)))
-        highs.append(float(np.interp(1 - tail, share, edges)))
-    if not lows:
-        return -1.0, 1.0
-    margin = 0.03 * (max(highs) - min(lows)) or 1.0
-    return min(lows) - margin, max(highs) + margin
 
 
 def spread_steps(steps: list[int], count: int) -> list[int]:

@@ -35,6 +35,8 @@
     parts.curves.hidden = !data.runs.length;
     section.bnlabCurves ||= curves.make(parts.curves);
     section.bnlabCurves.show(data);
+    bnlab.distributions.show(parts.distributions, data.distributions);
+    bnlab.families.show(parts.families, data.families);
   }
 
   bnlab.sections = { ...bnlab.sections, compare: show };

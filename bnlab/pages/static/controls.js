@@ -11,8 +11,7 @@
       bnlab.address.select({ [name]: select.value, page: "" });
       changed();
     });
-    const offer = (offered) => {
-      const chosen = bnlab.address.selection().get(name) || "";
+    const offer = (offered, chosen = bnlab.address.selection().get(name) || "") => {
       const all = offered.some(([value]) => value === chosen) ? offered : [...offered, [chosen, chosen]];
       const made = all.map(([value, text]) => element("option", { value, selected: value === chosen }, text));
       select.replaceChildren(...made);

@@ -58,6 +58,8 @@
     keyControls(section, parts, data.keys);
     section.bnlabCurves ||= curves.make(parts.curves);
     section.bnlabCurves.show(data);
+    bnlab.distributions.show(parts.distributions, data.distributions);
+    bnlab.families.show(parts.families, data.families);
     keep(parts.figures, data.figures.map((one) => [one.name, { ...one, ...here }]), figure);
     if (!data.figures.length) parts.figures.replaceChildren(element("p", { class: "dim" }, "No figure has been drawn; ", element("code", {}, `bnlab figures ${data.name}`), " draws them."));
     const asked = address.selection().get("figure");

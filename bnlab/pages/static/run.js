@@ -44,6 +44,8 @@
     once("state", [data.status, data.problem], () => state(data));
     section.bnlabCurves ||= curves.make(parts.curves);
     section.bnlabCurves.show(data);
+    bnlab.distributions.show(parts.distributions, data.distributions);
+    bnlab.families.show(parts.families, data.families);
     once("siblings", [data.siblings, data.status.state], () => siblings(data));
     once("config", data.config, () => element("details", {}, element("summary", {}, format.count(Object.keys(data.config).length, "key")), pairs(data.config, "configuration")));
     once("environment", data.environment, () => pairs(data.environment, "environment"));
