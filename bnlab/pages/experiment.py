@@ -13,6 +13,7 @@ from bnlab.pages.progress import sweep_progress
 from bnlab.pages.site import Query, Site
 
 MOST_LINES = 12
+MOST_LOOKED_INTO = 40  # groups, for the names of what was recorded
 FEW_GROUPS = 6  # so many are compared all at once
 EVERY = "*"  # the choice that admits all values of a key
 VARIANT = "variant"
@@ -54,7 +55,8 @@ def _of_setting(site: Site, name: str, setting: str, query: Query) -> dict:
     keys = _keys([choice for choice, _ in groups], query)
     shown = [(choice, group) for choice, group in groups if _admitted(choice, keys)]
     labelled = _labelled(shown[:MOST_LINES], keys)
-    metrics = metrics_of([Group("", "", (group[0],)) for _, group in groups], site.readings)
+    some = groups[:: 1 + len(groups) // MOST_LOOKED_INTO]
+    metrics = metrics_of([Group("", "", (runs[0],)) for _, runs in some] + labelled, site.readings)
     chosen = chosen_metrics(query.get("metric", ()), metrics)
     return {
         "states": Counter(entry.run.status.state for entry in entries),

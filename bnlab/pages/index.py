@@ -46,7 +46,6 @@ class SettingFiles:
     directory: Path
     figures: dict[str, dict[str, Path]] = field(default_factory=dict)
     claims: list[dict] = field(default_factory=list)
-    claims_time: float = 0.0
     packed: dict[RunKey, Entry] = field(default_factory=dict)
     configs: dict[RunKey, dict] = field(default_factory=dict)  # of packed runs
     problem: str = ""
@@ -71,14 +70,16 @@ class Index:
             if time.monotonic() - self._looked < FRESH:
                 return
             settings = {key: self._setting(*key, path) for key, path in _settings(self.root).items()}
-            self._listing.look()
-            runs = {key: entry for found in settings.values() for key, entry in found.packed.items()}
-            for directory, run in self._listing.runs().items():
-                key = key_of(run)
-                runs[key] = Entry(key, run, directory)
-            if runs != self.runs or settings != self.settings:
-                self.runs, self.settings, self.version = runs, settings, self.version + 1
+            if self._listing.look() or settings != self.settings or not self.version:
+                self.runs, self.settings, self.version = self._all(settings), settings, self.version + 1
             self._looked = time.monotonic()
+
+    def _all(self, settings: dict[tuple[str, str], SettingFiles]) -> dict[RunKey, Entry]:
+        """The packed runs, and in the place of those that lie there too, the directories."""
+        runs = {key: entry for found in settings.values() for key, entry in found.packed.items()}
+        for directory, run in self._listing.runs().items():
+            runs[key_of(run)] = Entry(key_of(run), run, directory)
+        return runs
 
     def overrides(self, entry: Entry) -> dict:
         """What a run differs in from the others of its plan."""
@@ -99,7 +100,7 @@ class Index:
         found = SettingFiles(experiment, name, directory, _figures(directory), stamp=stamp)
         try:
             found.packed, found.configs = _packed(directory, experiment, name)
-            found.claims, found.claims_time = _claims(directory)
+            found.claims = _claims(directory)
         except (IntegrityError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             found.problem = printable(str(error)) or type(error).__name__
         return found
@@ -161,19 +162,19 @@ def _packed(directory: Path, experiment: str, setting: str) -> tuple[dict[RunKey
     return entries, configs
 
 
-def _claims(directory: Path) -> tuple[list[dict], float]:
-    """The rows of claims.json and when they were computed; none where it is absent. Errors: ValueError, TypeError."""
+def _claims(directory: Path) -> list[dict]:
+    """The rows of claims.json; none where it is absent. Errors: ValueError, TypeError."""
     path = paths.claims_json(directory)
     remedy = f"`bnlab claims {directory.parent.name}` writes it again"
     try:
         with open(path, "rb") as file:
-            rows, when = json.loads(file.read()), os.fstat(file.fileno()).st_mtime
+            rows = json.loads(file.read())
     except FileNotFoundError:
-        return [], 0.0
+        return []
     except ValueError as error:
         raise ValueError(
             f"{path.name}: cannot be read; `bnlab claims {directory.parent.name}` writes it again"
         ) from error
     if not isinstance(rows, list) or not all(isinstance(r, dict) and isinstance(r.get("id"), str) for r in rows):
         raise TypeError(f"{path.name}: holds no verdicts; {remedy}")
-    return rows, when
+    return rows

@@ -23,13 +23,14 @@ class Site:
         self.cards = {name: card(name) for name in experiment_names()}
         self.planned: dict[tuple[str, str], int] = {}
         self.plans_read = threading.Event()
-        threading.Thread(target=self._count_plans, daemon=True).start()
+        threading.Thread(target=self._prepare, daemon=True).start()
 
     def card(self, experiment: str) -> Card | None:
         return self.cards.get(experiment)
 
-    def _count_plans(self) -> None:
-        """How many runs each plan has. Reading plans loads Hydra, which takes longer than a first page may."""
+    def _prepare(self) -> None:
+        """Look at the folder, then count what is planned: that loads Hydra, which takes longer than a page may."""
+        self.index.refresh()
         from bnlab.sweeping.plan import count_runs
 
         for said in self.cards.values():

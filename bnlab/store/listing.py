@@ -29,19 +29,19 @@ class RunListing:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._names: dict[Path, tuple[int, list[str]]] = {}  # folder of runs: its time of change, the names in it
+        self._inside: dict[Path, tuple[int, list[Path]]] = {}  # folder of runs: its time of change, the runs in it
         self._seen: dict[Path, _Seen] = {}
         self._overrides: dict[tuple[Path, str], dict] = {}
 
-    def look(self) -> None:
-        """Read what is new or may have changed; forget what is gone."""
+    def look(self) -> bool:
+        """Read what is new or may have changed, forget what is gone; whether anything was other than before."""
         now = time.time()
-        present: dict[Path, _Seen] = {}
-        for place in self._places():
-            for name in self._runs_in(place, now):
-                run = place / name
-                present[run] = self._checked(run, now)
-        self._seen = present
+        present = {run: self._checked(run, now) for place in self._places() for run in self._runs_in(place, now)}
+        before, self._seen = self._seen, present
+        return len(before) != len(present) or any(
+            run not in before or (before[run] is not seen and before[run].run != seen.run)
+            for run, seen in present.items()
+        )
 
     def runs(self) -> dict[Path, StoredRun]:
         """By directory, in a stable order. Overrides are left empty: `overrides` reads them."""
@@ -64,14 +64,14 @@ class RunListing:
         ]
         return [paths.runs_dir(s) / variant for s in settings for variant in folders(paths.runs_dir(s))]
 
-    def _runs_in(self, place: Path, now: float) -> list[str]:
+    def _runs_in(self, place: Path, now: float) -> list[Path]:
         try:
             changed = os.stat(place).st_mtime_ns
         except OSError:
             return []
-        known = self._names.get(place)
+        known = self._inside.get(place)
         if known is None or known[0] != changed or now - changed / 1e9 < SECONDS_TO_SETTLE:
-            known = self._names[place] = changed, folders(place)
+            known = self._inside[place] = changed, [place / name for name in folders(place)]
         return known[1]
 
     def _checked(self, run: Path, now: float) -> _Seen:

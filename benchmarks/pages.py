@@ -1,0 +1,75 @@
+"""How long the dashboard takes to its first page: `python benchmarks/pages.py [RUNS ...]`, by default 1,000 and 10,000.
+
+The runs are finished ones of a made experiment, ten seeds to a configuration. Each count is timed in a process of its
+own, from the command to the whole first page, with the files in the system's cache.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+COUNTS = (1_000, 10_000)
+SEEDS = 10
+PAGES = ("/", "/runs", "/claims", "/experiment/ics_vgg")
+STATUS = {"state": "done", "step": 250, "steps": 250, "seconds": 20.0, "attempts": 1, "error": "", "diverged_at": None}
+STATUS |= {
+    "environment": {"torch": "2.13.0", "python": "3.11.7", "commit": "0" * 40},
+    "notes": [],
+    "weights_sha256": "0" * 64,
+}
+
+
+def make(root: Path, runs: int) -> None:
+    """Run directories with configuration and status; nothing that these pages read for a curve."""
+    from bnlab.config import RunConfig, to_dict
+
+    config = to_dict(RunConfig())
+    for number in range(runs):
+        stem, seed = divmod(number, SEEDS)
+        run = root / "ics_vgg" / "digits-laptop" / "runs" / ("bn", "plain")[stem % 2] / f"{stem:08x}-s{seed}"
+        run.mkdir(parents=True)
+        said = {"id": run.name, "overrides": {"lr": stem / 100}, "config": config | {"seed": seed, "lr": stem / 100}}
+        (run / "config.json").write_text(json.dumps(said, indent=1))
+        (run / "status.json").write_text(json.dumps(STATUS, indent=1))
+
+
+def measure(root: Path) -> dict[str, float]:
+    """Seconds from the command to the printed address, then to each page in turn, then to the first again."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "bnlab", "dashboard", "--results", str(root), "--port", "0"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        address = re.search(r"http://\S+", server.stdout.readline())[0]
+        took = {"address printed": time.perf_counter() - began}
+        for page in (*PAGES, "/"):
+            began = time.perf_counter()
+            with urllib.request.urlopen(address.replace("/?", f"{page}?")) as answer:
+                answer.read()
+            took[f"{page} again" if page in took else page] = time.perf_counter() - began
+    finally:
+        server.terminate()
+        server.wait()
+    return took
+
+
+def main(counts: list[int]) -> None:
+    for runs in counts:
+        root = Path(tempfile.mkdtemp(prefix="bnlab-pages-"))
+        try:
+            make(root, runs)
+            took = measure(root)
+        finally:
+            shutil.rmtree(root)
+        print(f"{runs:>7,} runs: " + ", ".join(f"{what} {1000 * seconds:.0f} ms" for what, seconds in took.items()))
+
+
+if __name__ == "__main__":
+    main([int(word) for word in sys.argv[1:]] or list(COUNTS))
