@@ -6,7 +6,7 @@ the same in every run, by plain stochastic gradient descent at rate 0.1: seeds d
 order of the images. The generalisation gap is the accuracy on these images less that on the test set. It is read at
 the first record at which the loss over all 1,024 is at most 0.1, so that nets that learn faster are compared as far
 on, and beside it after 1,500 updates.
-Command: `bnlab reproduce regularisation data=mnist` (an estimated 9 minutes on two quiet cores).
+Command: `bnlab reproduce regularisation data=mnist` (10 minutes on two cores).
 Expected: a smaller gap with small batches and with ghost batches, little or nothing at batches of 256, where the
 statistics hardly scatter; dropout helps a little beside it. Exactly: the mean of a batch scatters as 1/m.
 
