@@ -2,7 +2,7 @@
 
 Source: article S3, Rescaling of Offsetting. Goerner's printed accuracies (scripts 4.0 and 4.1): sigmoid 98 % with both,
 97.3 without offsets, 98.1 without scales, 96 with neither; ReLU the same with and without.
-Command: `bnlab reproduce scale_and_offset data=mnist` (about 4 minutes on two cores); without `data=mnist` the digits
+Command: `bnlab reproduce scale_and_offset data=mnist` (5 minutes on two cores); without `data=mnist` the digits
 demonstration (seconds).
 Expected: gamma and beta end far from 1 and 0, so that what leaves the layer has neither mean 0 nor deviation 1; the
 sigmoid net loses accuracy without offsets, the ReLU net loses nothing without scales.
