@@ -74,7 +74,7 @@ def draw_figures(targets: Sequence[Target], source: str) -> int:
     from bnlab.plots.drawing import save
 
     code = 0
-    for target, runs in _loaded(targets, source):
+    for target, runs in loaded(targets, source):
         folder = paths.figures_dir(target.directory)
         for name, draw in load(target.experiment).figures.items():
             try:
@@ -101,7 +101,7 @@ def judge_claims(
     from bnlab.experiment import load
 
     judged: list[dict] = []
-    for target, runs in _loaded(targets, source):
+    for target, runs in loaded(targets, source):
         rows = claim_rows(load(target.experiment).claims, runs)
         _write(paths.claims_json(target.directory), json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
         _write(paths.claims_markdown(target.directory), claims_markdown(rows))
@@ -114,7 +114,7 @@ def judge_claims(
     return INCOMPLETE if any(row["n"] == 0 for row in shown) else 0
 
 
-def _loaded(targets: Sequence[Target], source: str) -> Iterator[tuple[Target, Runs]]:
+def loaded(targets: Sequence[Target], source: str) -> Iterator[tuple[Target, Runs]]:
     """The runs of each setting. One that lacks the source asked for is passed over, unless all do: then Incomplete."""
     from bnlab.store import load_runs
     from bnlab.sweeping.plan import make_plan

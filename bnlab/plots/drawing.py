@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 DOTS_PER_INCH = 200
 # No date, so that the same picture has the same bytes tomorrow.
+KINDS = ("pdf", "png", "svg", "csv")
 METADATA = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 CHARACTERS_PER_INCH = 22  # of the small print below a figure
 DATA_NAMES = {
@@ -46,23 +48,27 @@ class Drawing:
     caption: str
 
 
-def save(drawing: Drawing, folder: Path, name: str) -> list[Path]:
+def save(drawing: Drawing, folder: Path, name: str, kinds: Sequence[str] = KINDS) -> list[Path]:
     """Write `name`.pdf, .png, .svg and .csv into `folder`, each aside and renamed. Errors: EnvironmentFault.
 
     A file that has these bytes already is left alone, so that a read-only copy of the results can be drawn again.
     """
     make_folder(folder)
-    _settle(drawing.figure)
-    contents = {kind: _picture(drawing, kind) for kind in METADATA}
-    contents["csv"] = drawing.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
-    files = {folder / f"{name}.{kind}": content for kind, content in contents.items()}
+    settle(drawing.figure)
+    files = {folder / f"{name}.{kind}": _content(drawing, kind) for kind in kinds}
     for path, content in files.items():
         if not path.is_file() or path.read_bytes() != content:
             write_aside(path, content)
     return list(files)
 
 
-def _settle(figure: Figure) -> None:
+def _content(drawing: Drawing, kind: str) -> bytes:
+    if kind != "csv":
+        return _picture(drawing, kind)
+    return drawing.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
+
+
+def settle(figure: Figure) -> None:
     """Lay the figure out once, so that every format has the same layout."""
     with paper_style():
         figure.draw_without_rendering()

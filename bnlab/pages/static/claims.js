@@ -12,7 +12,7 @@
   SOURCES.P1 = "P1, Ioffe & Szegedy 2015";
   SOURCES.P2 = "P2, Santurkar et al. 2018";
   SOURCES.P3 = "P3, Ioffe 2017";
-  const STATEMENT = ["statement", "verdict", "effect", "95 % interval", "margin", "n", "published", "seen"];
+  const STATEMENT = ["statement", "verdict", "effect", "95 % interval", "margin", "p, after Holm", "n", "published", "seen"];
 
   function matches(row, query) {
     const text = (query.get("text") || "").toLowerCase();
@@ -33,10 +33,15 @@
     return `${row.parts.length} parts: ${Object.entries(counts).map(([word, n]) => `${n} ${word}`).join(", ")}`;
   }
 
+  function pValue(part) {
+    if (!Number.isFinite(part.p)) return "";
+    return Number.isFinite(part.holm) ? `${format.short(part.p)}, ${format.short(part.holm)}` : format.short(part.p);
+  }
+
   function statement(label, part) {
     const published = part.published ? element("span", { title: part.published.provenance }, part.published.text) : "";
     const margin = Number.isFinite(part.margin) ? format.short(part.margin) : "";
-    return [label, badges.verdict(part.verdict), format.effect(part), format.interval(part), margin, format.ofPlanned(part), published, part.note || ""];
+    return [label, badges.verdict(part.verdict), format.effect(part), format.interval(part), margin, pValue(part), format.ofPlanned(part), published, part.note || ""];
   }
 
   function evidence(row) {

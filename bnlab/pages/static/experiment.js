@@ -25,11 +25,12 @@
   }
 
   function figure(one) {
-    const png = address.figure(one.experiment, one.setting, one.name, "png");
+    const source = address.figure(one.experiment, one.setting, one.name, one.formats.includes("png") ? "png" : "svg");
     const saves = one.formats.map((kind) => element("a", { href: address.figure(one.experiment, one.setting, one.name, kind, true), download: `${one.experiment}-${one.name}.${kind}` }, kind.toUpperCase()));
     const shown = one.formats.includes("svg") ? "svg" : "png";
-    const image = element("a", { href: address.figure(one.experiment, one.setting, one.name, shown) }, element("img", { src: png, alt: `figure ${one.name}`, loading: "lazy" }));
-    return element("figure", { id: `figure-${one.name}` }, element("figcaption", {}, element("strong", {}, one.name), " ", element("span", { class: "saves" }, saves)), one.formats.includes("png") ? image : "");
+    const picture = element("img", { src: source, alt: `figure ${one.name}`, loading: "lazy" });
+    const image = address.REPORT ? picture : element("a", { href: address.figure(one.experiment, one.setting, one.name, shown) }, picture);
+    return element("figure", { id: `figure-${one.name}` }, element("figcaption", {}, element("strong", {}, one.name), " ", element("span", { class: "saves" }, saves)), one.formats.some((kind) => kind === "png" || kind === "svg") ? image : "");
   }
 
   // A choice for every key in which the groups differ.

@@ -8,14 +8,15 @@
   const textOf = (row) => keyOf(row).join("/");
 
   function columns(chosen) {
-    return [
+    const linked = { cell: (row) => element("a", { href: address.page.run(...keyOf(row)) }, row.id) };
+    const all = [
       { key: "pick", label: "", cell: (row) => chosen.box(row) },
       { key: "experiment", label: "experiment" },
       { key: "setting", label: "setting" },
       { key: "variant", label: "variant" },
       { key: "overrides", label: "differs in", wide: true },
       { key: "seed", label: "seed", number: true },
-      { key: "id", label: "run", cell: (row) => element("a", { href: address.page.run(...keyOf(row)) }, row.id) },
+      { key: "id", label: "run", ...(address.REPORT ? {} : linked) },
       { key: "state", label: "state", cell: (row) => badges.state(row.state) },
       { key: "step", label: "step", number: true, cell: (row) => (row.step === row.steps ? format.grouped.format(row.step) : `${format.grouped.format(row.step)} of ${format.grouped.format(row.steps)}`) },
       { key: "seconds", label: "time", number: true, cell: (row) => format.duration(row.seconds) },
@@ -23,6 +24,7 @@
       { key: "source", label: "from", wide: true, cell: (row) => (row.source === "pack" ? "pack" : "directory") },
       { key: "error", label: "error", class: "error" },
     ];
+    return address.REPORT ? all.slice(1) : all; // a report has no pages to compare runs on
   }
 
   // Runs picked for comparison; the picks stand in the address too.

@@ -11,13 +11,14 @@ window.bnlab = {};
     // Without storage the switch lasts as long as the page.
   }
 
-  function apply() {
-    root.dataset.theme = CHOICES.includes(chosen) ? chosen : "system";
+  function apply(theme = chosen) {
+    root.dataset.theme = CHOICES.includes(theme) ? theme : "system";
     document.dispatchEvent(new CustomEvent("bnlab:theme"));
   }
 
   function dark() {
-    return chosen === "dark" || (chosen !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
+    const theme = root.dataset.theme;
+    return theme === "dark" || (theme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
   }
 
   function bind(button) {
@@ -37,7 +38,10 @@ window.bnlab = {};
     show();
   }
 
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", apply);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => apply());
+  // Paper is white.
+  addEventListener("beforeprint", () => apply("light"));
+  addEventListener("afterprint", () => apply());
   apply();
   bnlab.theme = { bind, dark };
 })();

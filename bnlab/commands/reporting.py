@@ -1,0 +1,105 @@
+"""`bnlab report`: the pages as one file."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bnlab import paths
+from bnlab.commands.reading import loaded
+from bnlab.commands.words import Target, add_selection, add_source, parse_selection, stored_targets
+from bnlab.errors import BadInput, EnvironmentFault, Incomplete
+
+if TYPE_CHECKING:
+    from bnlab.pages.site import Site
+    from bnlab.store import Runs
+
+EXAMPLES = """examples:
+  bnlab report                                   results/report.html: all pages, one file, no network
+  bnlab report ics_vgg data=cifar10 --output ics.html
+
+Verdicts and figures are those that `bnlab claims` and `bnlab figures` stored last; what is not stored is computed.
+With --from all are computed again, from that source.
+"""
+
+
+def configure_report(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EXAMPLES
+    add_selection(parser)
+    add_source(parser)
+    parser.add_argument("--output", metavar="FILE", help="default: report.html in the results folder")
+    parser.set_defaults(act=report)
+
+
+def report(arguments: argparse.Namespace) -> int:
+    root = paths.results_root(arguments.results)
+    targets = stored_targets(root, arguments.words)
+    place = _place(arguments, root)
+    content = _pages(root, targets, arguments)
+    from bnlab.store import write_aside
+
+    write_aside(place, content)
+    print(f"{place}: {len(content) / 1e6:.2f} MB")
+    return 0
+
+
+def _place(arguments: argparse.Namespace, root: Path) -> Path:
+    place = Path(arguments.output) if arguments.output else root / "report.html"
+    if place.is_dir():
+        raise BadInput(f"--output {place}: is a folder; name a file in it")
+    if not place.parent.is_dir():
+        raise BadInput(f"--output {place}: there is no folder {place.parent}; make it first, or name a file elsewhere")
+    return place
+
+
+def _pages(root: Path, targets: Sequence[Target], arguments: argparse.Namespace) -> bytes:
+    if importlib.util.find_spec("jinja2") is None:
+        raise EnvironmentFault("the report needs jinja2; type `pip install 'bnlab[dashboard]'`")
+    from bnlab.pages.report import report_html
+
+    site = _site(root, targets, arguments)
+    with tempfile.TemporaryDirectory(prefix="bnlab-") as folder:
+        for target, runs in loaded(_to_compute(site, targets, arguments.source), arguments.source):
+            _compute(site, target, runs, Path(folder) / target.experiment / key_of(target)[1])
+        return report_html(site).encode()
+
+
+def _site(root: Path, targets: Sequence[Target], arguments: argparse.Namespace) -> Site:
+    """Errors: Incomplete where the source asked for holds no run."""
+    from bnlab.pages.selection import reduce
+    from bnlab.pages.site import Site
+
+    site = Site(root)
+    reduce(site, [key_of(target) for target in targets], arguments.source, parse_selection(arguments.words).experiments)
+    if not site.index.settings:
+        raise Incomplete(f"{root}: nothing of this selection is in {arguments.source}; leave out --from")
+    return site
+
+
+def _to_compute(site: Site, targets: Sequence[Target], source: str) -> list[Target]:
+    found = {target: site.index.settings.get(key_of(target)) for target in targets}
+    return [t for t, files in found.items() if files and (source != "auto" or not (files.claims and files.figures))]
+
+
+def _compute(site: Site, target: Target, runs: Runs, folder: Path) -> None:
+    """Verdicts and figures of these runs in the place of what is stored."""
+    from bnlab.claim_report import claim_rows
+    from bnlab.experiment import load
+    from bnlab.plots.drawing import save
+
+    files, experiment = site.index.settings[key_of(target)], load(target.experiment)
+    files.claims, files.figures = claim_rows(experiment.claims, runs), {}
+    for name, draw in experiment.figures.items():
+        try:
+            (path,) = save(draw(runs), folder, name, kinds=("svg",))
+        except Incomplete:
+            continue  # too few runs for this one, as `bnlab figures` says
+        files.figures[name] = {"svg": path}
+
+
+def key_of(target: Target) -> tuple[str, str]:
+    return target.experiment, f"{target.data}-{target.scale}"
