@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,8 @@ def distributions(groups: Sequence[Group], readings: Readings, query: Query) -> 
 
     The query chooses `quantity`, `layer` and `seed`; what is not there falls back to the first that is.
     """
-    known = {quantity: _layers(quantity, groups, readings) for quantity in QUANTITIES}
+    recorded = _recorded(groups, readings)
+    known = {quantity: _layers(quantity, recorded) for quantity in QUANTITIES}
     known = {quantity: layers for quantity, layers in known.items() if layers}
     if not known:
         return {}
@@ -72,20 +73,15 @@ def distributions(groups: Sequence[Group], readings: Readings, query: Query) -> 
     }
 
 
-def _layers(quantity: Quantity, groups: Sequence[Group], readings: Readings) -> list[str]:
+def _layers(quantity: Quantity, recorded: Iterable[str]) -> list[str]:
     """The layers in which some run recorded the quantity, pooled last."""
     heads = (quantity.histogram + "/", quantity.quantiles[0] + "/")
-    found = {
-        metric.rpartition("/")[2]
-        for series in _all_series(groups, readings)
-        for metric in (*series.histograms, *series.metrics)
-        if metric.startswith(heads)
-    }
-    return sorted(found)
+    return sorted({metric.rpartition("/")[2] for metric in recorded if metric.startswith(heads)})
 
 
-def _all_series(groups: Sequence[Group], readings: Readings) -> Iterator[RunSeries]:
-    return (readings.of(entry)[0] for group in groups for entry in group.entries)
+def _recorded(groups: Sequence[Group], readings: Readings) -> set[str]:
+    found = (readings.of(entry)[0] for group in groups for entry in group.entries)
+    return {metric for series in found for metric in (*series.histograms, *series.metrics)}
 
 
 def _asked(query: Query, key: str, choices: Mapping[str, object]):

@@ -24,12 +24,12 @@
     state.grid = element("div", { class: "panels" });
     state.step = panel.make(HEIGHTS.step);
     state.told = element("tbody");
-    const heads = ["", "record of step", "median", "middle 90 %", "from", "to"].map((text) => element("th", { scope: "col" }, text));
+    const heads = ["", "record", "median", "middle 90 %", "from", "to"].map((text) => element("th", { scope: "col" }, text));
     const table = element("table", { class: "told-step", "aria-live": "polite" }, element("caption", { class: "hidden" }, "distributions at the step"), element("thead", {}, element("tr", {}, heads)), state.told);
     const bar = element("div", { class: "controls" }, Object.values(state.choices).map((one) => one.node), state.wide.node);
     state.about = element("p", { class: "dim" });
     const note = element("p", { class: "dim" }, "Histograms at the step, each scaled to its own highest point. The numbers are read from their 64 bins.");
-    state.atStep = element("div", { class: "at-step" }, state.stepper.node, note, state.step.node, element("div", { class: "scroll" }, table));
+    state.atStep = element("div", { class: "at-step" }, state.stepper.node, note, state.step.node, element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "distributions at the step" }, table));
     parent.replaceChildren(element("h2", {}, "Distributions over training"), bar, state.chips, state.about, state.grid, state.atStep);
     new ResizeObserver(() => state.data && draw()).observe(parent);
     document.addEventListener("bnlab:theme", () => state.data && draw());
@@ -111,7 +111,7 @@
   }
 
   function about({ data, look }) {
-    const whose = data.seed === null ? "Axes are shared." : `One run each, seed ${data.seed}; axes are shared.`;
+    const whose = data.seed === null ? "Panels share their axes." : `One run each, seed ${data.seed}; panels share their axes.`;
     const eight = data.quantiles.length === 8;
     return {
       bands: `${whose} ${eight ? "Seven bands of equal weight, from the minimum to the maximum" : "Percentiles 15, 50 and 85"}.`,
