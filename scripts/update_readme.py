@@ -1,4 +1,6 @@
-"""Writes the measured parts of README.md and docs/sweeps.md from what is stored, or with --check says if they agree.
+"""Writes the measured parts of README.md, results/README.md and docs/sweeps.md from what is stored.
+
+With --check it says whether they agree instead.
 
 The verdicts come from `results/*/*/claims.json`, throughput and scaling from the tables in `benchmarks/`.
 """
@@ -13,45 +15,67 @@ from pathlib import Path
 
 from bnlab import paths
 from bnlab.claim_report import best_rows, effect_text, interval_text, n_text, published_text
+from bnlab.claims import VERDICTS
 from bnlab.commands.choosing import ARTICLES, totals
 from bnlab.commands.words import parse_selection, targets
 
 ROOT = Path(__file__).resolve().parents[1]
 CLAIMS = 92  # of the articles
+HEADLINES = ("activation_histograms", "ics_vgg")  # the experiments whose figures README shows
 FOR_TESTS, DEMONSTRATION = "smoke", "digits"  # a scale and a data set that README does not show
 
 
-def verdicts(results: Path) -> str:
-    """What has been judged, at the best setting of each claim: a table of measured claims, lists of exact ones."""
-    judged = []
+def judged(results: Path) -> list[dict]:
+    """Every claim's row at its best setting, in the order of the ids; without smoke tests and demonstrations."""
+    rows = []
     for target in targets(results, parse_selection([])):
         stored = paths.claims_json(target.directory)
         if stored.is_file() and target.scale != FOR_TESTS and target.data != DEMONSTRATION:
-            judged += json.loads(stored.read_text())
-    rows = sorted(best_rows(judged), key=lambda row: row["id"])
-    articles = [row for row in rows if row["id"].startswith(ARTICLES)]
-    waiting = "" if len(articles) == CLAIMS else "; the others wait for their runs"
-    counted = f"That is {len(articles)} of the articles' 92 claims{waiting}. {totals(articles)}."
-    lines = [*_table(articles, "the article says"), counted]
-    papers = [row for row in rows if row not in articles]
-    if papers:
-        lines += ["", "Statements of the papers that none of these covers:", "", *_table(papers, "the paper says")]
-        lines += [f"{totals(papers)}."]
-    return "\n".join(lines)
+            rows += json.loads(stored.read_text())
+    return sorted(best_rows(rows), key=lambda row: row["id"])
+
+
+def headlines(rows: list[dict]) -> str:
+    """How many claims of each source got which verdict, and the claims of the experiments that README shows."""
+    shown = [row for row in rows if row["experiment"] in HEADLINES]
+    return "\n".join([*_counts(rows), "", *_measured(shown, "the article says", "results/")])
+
+
+def everything(rows: list[dict]) -> str:
+    """All verdicts: the articles' claims, then the statements of papers."""
+    lines = []
+    for kind, says in (("Claims of the articles", "article"), ("Statements of the papers", "paper")):
+        of_kind = [row for row in rows if row["id"].startswith(ARTICLES) == (says == "article")]
+        lines += [f"## {kind}", "", f"{totals(of_kind)}.", "", *_table(of_kind, f"the {says} says")]
+    return "\n".join(lines).rstrip()
+
+
+def _counts(rows: list[dict]) -> Iterator[str]:
+    yield f"| source | claims | {' | '.join(VERDICTS)} |"
+    yield f"|{'---|' * (2 + len(VERDICTS))}"
+    for name in ("S0", "S1", "S2", "S3", ARTICLES, "P1", "P2", "P3"):
+        of = [row["verdict"] for row in rows if row["id"].startswith(name)]
+        shown = f"**the articles' {CLAIMS}**" if name == ARTICLES else name
+        if of:
+            yield f"| {shown} | {len(of)} | {' | '.join(str(of.count(word)) for word in VERDICTS)} |"
 
 
 def _table(rows: list[dict], says: str) -> Iterator[str]:
     """What seeds and intervals decide as a table, then the others as lists; ends with an empty line."""
     measured = [row for row in rows if _is_measured(row)]
     if measured:
-        yield f"| claim | {says} | verdict | effect, 95 % interval | n | published | data, scale |"
-        yield f"|{'---|' * 7}"
-        yield from map(_line, measured)
+        yield from _measured(measured, says)
         yield ""
     exact = [row for row in rows if row not in measured]
     if exact:
         yield from _exact(exact)
         yield ""
+
+
+def _measured(rows: list[dict], says: str, folder: str = "") -> Iterator[str]:
+    yield f"| claim | {says} | verdict | effect, 95 % interval | n | published | data, scale |"
+    yield f"|{'---|' * 7}"
+    yield from (_line(row, folder) for row in rows)
 
 
 def _is_measured(row: dict) -> bool:
@@ -67,19 +91,19 @@ def _exact(rows: list[dict]) -> Iterator[str]:
         yield f"- **{verdict}**: {links}"
 
 
-def _page(row: dict) -> str:
-    page = f"results/{row['experiment']}/{row['data']}-{row['scale']}/claims.md"
+def _page(row: dict, folder: str = "") -> str:
+    page = f"{folder}{row['experiment']}/{row['data']}-{row['scale']}/claims.md"
     return f"{page}#{row['id'].lower()}-{row['verdict']}"
 
 
-def _line(row: dict) -> str:
+def _line(row: dict, folder: str) -> str:
     parts = row["parts"]
     if parts:
         words = [part["verdict"] for part in parts]
         effect = ", ".join(f"{words.count(w)} of {len(words)} parts {w}" for w in dict.fromkeys(words))
     else:
         effect = f"{effect_text(row)} {interval_text(row)}"
-    cells = (f"[{row['id']}]({_page(row)})", row["says"], f"**{row['verdict']}**", effect, n_text(row))
+    cells = (f"[{row['id']}]({_page(row, folder)})", row["says"], f"**{row['verdict']}**", effect, n_text(row))
     return f"| {' | '.join(_cell(c) for c in (*cells, published_text(row), row['data'] + '-' + row['scale']))} |"
 
 
@@ -93,8 +117,10 @@ def measured(name: str) -> str:
 
 def pages() -> dict[Path, dict[str, str]]:
     """Every page with the text of its measured parts, by their names."""
+    rows = judged(ROOT / "results")
     return {
-        ROOT / "README.md": {"verdicts": verdicts(ROOT / "results"), "throughput": measured("throughput")},
+        ROOT / "README.md": {"verdicts": headlines(rows), "throughput": measured("throughput")},
+        ROOT / "results" / "README.md": {"verdicts": everything(rows)},
         ROOT / "docs" / "sweeps.md": {"scaling": measured("scaling")},
     }
 
