@@ -14,18 +14,18 @@ from bnlab.store import FINISHED
 
 
 def data(site: Site, names: Mapping[str, str], query: Query) -> dict:
-    """Experiments that are known and those that only lie in the folder, each with its settings."""
+    """Experiments that are known and those that only lie in the folder, each with its settings; stored ones first."""
     index = site.index
     runs: dict[tuple[str, str], list[Entry]] = {}
     for key, entry in index.runs.items():
         runs.setdefault(key[:2], []).append(entry)
     stored = {name for name, _ in index.settings}
-    experiments = [_experiment(site, name, runs) for name in sorted({*site.cards, *stored})]
+    order = sorted({*site.cards, *stored}, key=lambda name: (name not in stored, name))
     return {
         "folder": index.root.name or str(index.root),
         "states": Counter(entry.run.status.state for entry in index.runs.values()),
         "verdicts": Counter(row["verdict"] for row in best_rows(_rows(site))),
-        "experiments": experiments,
+        "experiments": [_experiment(site, name, runs) for name in order],
     }
 
 

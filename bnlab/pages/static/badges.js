@@ -3,7 +3,7 @@
 (() => {
   const { element } = bnlab.dom;
   const VERDICTS = { supported: "✓", refuted: "✗", mixed: "±", undecided: "?" };
-  const STATES = { done: "✓", running: "▶", diverged: "↗", failed: "✗", interrupted: "‖", preempted: "‖", damaged: "!" };
+  const STATES = { running: "▶", done: "✓", diverged: "↗", failed: "✗", interrupted: "‖", preempted: "‖", damaged: "!" };
   const ABOUT = {
     diverged: "the loss or a buffer became infinite: a result, which is kept, counted and drawn",
     interrupted: "it ended without a word; the same command resumes it",
@@ -26,7 +26,7 @@
   }
 
   const verdicts = (counts) => counted(counts, verdict, Object.keys(VERDICTS));
-  const states = (counts) => counted(counts, state, ["running", ...Object.keys(STATES)]);
+  const states = (counts) => counted(counts, state, Object.keys(STATES));
 
   bnlab.badges = { verdict, state, verdicts, states, VERDICTS, STATES };
 })();

@@ -79,7 +79,7 @@
       const states = {};
       for (const row of kept) states[row.state] = (states[row.state] || 0) + 1;
       const empty = state.rows.length ? "" : " No run lies in this folder. `bnlab list` shows what can be run.";
-      parts.count.replaceChildren(`${format.count(kept.length, "run")} of ${format.grouped.format(state.rows.length)}.${empty} `, ...badges.states(states));
+      parts.count.replaceChildren(`${format.count(kept.length, "run")} of ${format.grouped.format(state.rows.length)}.${empty} `, element("span", { class: "badges" }, badges.states(states)));
       list.show(kept);
     };
     state.controls = Object.fromEntries(FILTERS.map((name) => [name, controls.choice(name, name === "source" ? "from" : name, [], state.draw)]));

@@ -68,7 +68,10 @@
       drawPager(pages, current);
     }
 
-    const drawRow = (row) => element("tr", {}, columns.map((one) => element("td", { class: classes(one) }, one.cell ? one.cell(row) : String(row[one.key] ?? ""))));
+    function drawRow(row) {
+      const content = (one) => (one.cell ? one.cell(row) : String(row[one.key] ?? ""));
+      return element("tr", {}, columns.map((one) => element("td", { class: classes(one), "data-label": one.label }, content(one))));
+    }
 
     return {
       show(found) {
@@ -83,7 +86,8 @@
   // A table that only shows: heads are texts, cells texts or elements.
   function plain(heads, rows, caption) {
     const head = heads.map((text) => element("th", { scope: "col" }, text));
-    const body = rows.map((cells) => element("tr", {}, cells.map((cell) => element("td", {}, cell))));
+    const cellOf = (cell, i) => element("td", { "data-label": heads[i] }, cell);
+    const body = rows.map((cells) => element("tr", {}, cells.map(cellOf)));
     const parts = [element("caption", { class: "hidden" }, caption), element("thead", {}, element("tr", {}, head)), element("tbody", {}, body)];
     return element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption }, element("table", {}, parts));
   }
