@@ -15,6 +15,7 @@ from bnlab.pages.server import application
 from bnlab.pages.site import Site
 
 BACKLOG = 512
+SECONDS_FOR_A_FIRST_PAGE = 2.0
 
 
 def serve(root: Path, port: int, open_browser: bool) -> None:
@@ -28,7 +29,7 @@ def serve(root: Path, port: int, open_browser: bool) -> None:
         port = taken.getsockname()[1]
         address = f"http://{HOST}:{port}/?token={token}"
         config = uvicorn.Config(
-            application(Site(root), token, port),
+            application(Site(root, SECONDS_FOR_A_FIRST_PAGE), token, port),
             http="h11",
             ws="none",
             lifespan="off",

@@ -45,7 +45,9 @@ def application(site: Site, token: str, port: int) -> Guard:
 
 def _page(site: Site, page: Page):
     def respond(request: Request) -> Response:
-        return HTMLResponse(page_html(page, request.path_params, _data(site, page, request)))
+        html = page_html(page, request.path_params, _data(site, page, request))
+        site.shown.set()
+        return HTMLResponse(html)
 
     return respond
 

@@ -15,22 +15,27 @@ Query = Mapping[str, Sequence[str]]
 
 
 class Site:
-    """What the pages are made from. `plans` is filled beside the first pages, which do not wait for it."""
+    """What the pages are made from. `planned` is filled beside the first pages, which do not wait for it.
 
-    def __init__(self, root: Path) -> None:
+    `patience`: seconds for which reading the plans lets a first page (`shown`) go before.
+    """
+
+    def __init__(self, root: Path, patience: float = 0.0) -> None:
         self.index = Index(root)
         self.readings = Readings(self.index)
         self.cards = {name: card(name) for name in experiment_names()}
         self.planned: dict[tuple[str, str], int] = {}
         self.plans_read = threading.Event()
-        threading.Thread(target=self._prepare, daemon=True).start()
+        self.shown = threading.Event()  # a first page
+        threading.Thread(target=self._prepare, args=(patience,), daemon=True).start()
 
     def card(self, experiment: str) -> Card | None:
         return self.cards.get(experiment)
 
-    def _prepare(self) -> None:
+    def _prepare(self, patience: float) -> None:
         """Look at the folder, then count what is planned: that loads Hydra, which takes longer than a page may."""
         self.index.refresh()
+        self.shown.wait(patience)
         from bnlab.sweeping.plan import count_runs
 
         for said in self.cards.values():
