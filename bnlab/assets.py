@@ -1,7 +1,8 @@
 """Where the configurations and the experiments lie: in the checkout, or inside an installed package.
 
-BNLAB_EXTENSIONS names one more folder, with `experiment/*.yaml`, `variant/*.yaml` and the `experiments/*.py` that
-belong to them. Python there runs as any program of one's own does; a YAML file still chooses among names only.
+BNLAB_EXTENSIONS names one more folder, with `experiment/*.yaml`, the `experiments/*.py` that belong to them,
+`variant/*.yaml` and `model/*.yaml`. Python there runs as any program of one's own does; a YAML file still chooses among
+names only. What a run itself is made of is found there by `bnlab.extensions`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from bnlab.errors import BadInput
 
+EXTENSIONS = "BNLAB_EXTENSIONS"
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -24,11 +26,11 @@ def experiments_dir() -> Path:
 
 def extensions_dir() -> Path | None:
     """Errors: BadInput where BNLAB_EXTENSIONS is no folder."""
-    named = os.environ.get("BNLAB_EXTENSIONS")
+    named = os.environ.get(EXTENSIONS)
     if not named:
         return None
     if not Path(named).is_dir():
-        raise BadInput(f"BNLAB_EXTENSIONS={named}: no such folder; make it, or unset the variable")
+        raise BadInput(f"{EXTENSIONS}={named}: no such folder; make it, or unset the variable")
     return Path(named).resolve()
 
 

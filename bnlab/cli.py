@@ -20,10 +20,9 @@ from pathlib import Path
 
 from bnlab import __version__
 from bnlab.commands.words import Parser
-from bnlab.config import nearest
-from bnlab.errors import INTERRUPTED, PREEMPTED, BadInput, BnlabError, EnvironmentFault
+from bnlab.errors import INTERRUPTED, PREEMPTED, BadInput, BnlabError, EnvironmentFault, fit_line
 from bnlab.paths import results_root
-from bnlab.sweeping.progress import fit_line
+from bnlab.ranges import nearest
 
 A_BUG_OF_OURS = 1
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bnlab.assets import config_files, configs_dir, extensions_dir
-from bnlab.config import SCALES, LauncherConfig, RunConfig, flatten, from_dict, nearest, unknown_key
+from bnlab.config import SCALES, LauncherConfig, RunConfig, flatten, from_dict, unknown_key
 from bnlab.errors import BadInput
+from bnlab.ranges import nearest
 
 GROUPS = ("data", "scale", "model", "optim", "variant")
 MOST_VALUES = 1_000_000  # of one word: more are a slip of the pen, and would fill the memory

@@ -7,7 +7,6 @@ YAML chooses, these classes define. Nothing here imports torch or hydra; below t
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import json
@@ -17,6 +16,8 @@ from dataclasses import dataclass, field
 
 from bnlab.cadence import Cadence
 from bnlab.errors import BadInput
+from bnlab.extensions import added, with_fields_of
+from bnlab.ranges import nearest, number, one_of, refuse
 
 NORMS = ("none", "batch", "noisy_batch", "noise", "layer", "group", "instance", "lp", "renorm")
 BATCH_STATISTICS = ("batch", "noisy_batch", "lp", "renorm")
@@ -44,29 +45,6 @@ SHARED_NORMS = ("none", "batch", "layer", "group", "instance")  # that several p
 PIXELS = ("unit", "goerner", "standardized", "binary")
 
 
-def _fail(key: str, value: object, rule: str) -> typing.NoReturn:
-    raise BadInput(f"{key}={value}: {rule}")
-
-
-def _number(key: str, value: float, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
-    """Refuse a value outside [low, high] (or (low, high] when `open_low`), and every NaN and infinity."""
-    finite = isinstance(value, (int, float)) and math.isfinite(value)
-    if not finite or value < low or value > high or (open_low and value == low):
-        upper = "" if math.isinf(high) else f" and at most {high:g}"
-        _fail(key, value, f"must be a finite number {'above' if open_low else 'of at least'} {low:g}{upper}")
-
-
-def _one_of(key: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        _fail(key, value, f"no such choice{nearest(str(value), allowed)}; there are {', '.join(allowed)}")
-
-
-def nearest(word: str, words: typing.Iterable[str]) -> str:
-    """`, did you mean 'x'?` for the closest word, or an empty string when none is close."""
-    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
-    return f", did you mean '{close[0]}'?" if close else ""
-
-
 @dataclass(frozen=True)
 class NoiseConfig:
     """Santurkar et al. 2018, appendix A.2.1, algorithm 1, with each ambiguity of the text as a switch."""
@@ -81,13 +59,13 @@ class NoiseConfig:
     place: str = "after_affine"  # after gamma and beta, or between normalising and gamma, beta
 
     def __post_init__(self) -> None:
-        _number("norm.noise.shift", self.shift, 0)
-        _number("norm.noise.scale", self.scale, 1)
-        _number("norm.noise.shift_spread", self.shift_spread, 0)
-        _number("norm.noise.scale_spread", self.scale_spread, 0)
-        _one_of("norm.noise.per", self.per, ("unit", "layer"))
-        _one_of("norm.noise.scale_spread_is", self.scale_spread_is, ("std", "variance"))
-        _one_of("norm.noise.place", self.place, ("after_affine", "before_affine"))
+        number("norm.noise.shift", self.shift, 0)
+        number("norm.noise.scale", self.scale, 1)
+        number("norm.noise.shift_spread", self.shift_spread, 0)
+        number("norm.noise.scale_spread", self.scale_spread, 0)
+        one_of("norm.noise.per", self.per, ("unit", "layer"))
+        one_of("norm.noise.scale_spread_is", self.scale_spread_is, ("std", "variance"))
+        one_of("norm.noise.place", self.place, ("after_affine", "before_affine"))
 
 
 @dataclass(frozen=True)
@@ -97,7 +75,7 @@ class GroupConfig:
     groups: int = 4
 
     def __post_init__(self) -> None:
-        _number("norm.group.groups", self.groups, 1)
+        number("norm.group.groups", self.groups, 1)
 
 
 @dataclass(frozen=True)
@@ -108,7 +86,7 @@ class LpConfig:
     centred: bool = False  # the norm of the activations after, not before, their mean is taken away
 
     def __post_init__(self) -> None:
-        _one_of("norm.lp.norm", self.norm, ("l1", "l2", "linf"))
+        one_of("norm.lp.norm", self.norm, ("l1", "l2", "linf"))
 
 
 @dataclass(frozen=True)
@@ -123,14 +101,15 @@ class RenormConfig:
     d_full: int = 500
 
     def __post_init__(self) -> None:
-        _number("norm.renorm.r_max", self.r_max, 1)
-        _number("norm.renorm.d_max", self.d_max, 0)
-        _number("norm.renorm.start", self.start, 0)
-        _number("norm.renorm.r_full", self.r_full, self.start)
-        _number("norm.renorm.d_full", self.d_full, self.start)
+        number("norm.renorm.r_max", self.r_max, 1)
+        number("norm.renorm.d_max", self.d_max, 0)
+        number("norm.renorm.start", self.start, 0)
+        number("norm.renorm.r_full", self.r_full, self.start)
+        number("norm.renorm.d_full", self.d_full, self.start)
 
 
 @dataclass(frozen=True)
+@with_fields_of("norms", NORMS)
 class NormConfig:
     """The normalisation of every hidden layer.
 
@@ -155,24 +134,30 @@ class NormConfig:
     renorm: RenormConfig = field(default_factory=RenormConfig)
 
     def __post_init__(self) -> None:
-        _one_of("norm.name", self.name, NORMS)
-        _number("norm.eps", self.eps, 0)
-        _number("norm.momentum", self.momentum, 0, 1)
-        _number("norm.offset_init", self.offset_init, -math.inf)
-        _one_of("norm.position", self.position, POSITIONS)
-        _number("norm.ghost_size", self.ghost_size, 0)
-        _one_of("norm.statistics", self.statistics, STATISTICS)
+        one_of("norm.name", self.name, (*NORMS, *added("norms")))
+        number("norm.eps", self.eps, 0)
+        number("norm.momentum", self.momentum, 0, 1)
+        number("norm.offset_init", self.offset_init, -math.inf)
+        one_of("norm.position", self.position, POSITIONS)
+        number("norm.ghost_size", self.ghost_size, 0)
+        one_of("norm.statistics", self.statistics, STATISTICS)
         if self.statistics == "synchronised" and self.name != "batch":
-            _fail("norm.statistics", self.statistics, f"only norm.name=batch can share statistics, not {self.name}")
+            refuse("norm.statistics", self.statistics, f"only norm.name=batch can share statistics, not {self.name}")
 
     @property
     def uses_batch_statistics(self) -> bool:
-        return self.name in BATCH_STATISTICS
+        return self.name in BATCH_STATISTICS or getattr(_own(self), "uses_batch_statistics", False)
 
     @property
     def removes_bias(self) -> bool:
         """Whether each unit's own mean is taken away, so that a bias just before has no effect and gradient 0."""
-        return self.name in ("batch", "noisy_batch", "renorm", "instance") or (self.name == "lp" and self.lp.centred)
+        always = self.name in ("batch", "noisy_batch", "renorm", "instance") or (self.name == "lp" and self.lp.centred)
+        return always or getattr(_own(self), "removes_bias", False)
+
+
+def _own(config: NormConfig | ModelConfig) -> object:
+    """The fields that belong to the chosen layer or net alone, if it has any."""
+    return getattr(config, config.name, None)
 
 
 @dataclass(frozen=True)
@@ -190,21 +175,22 @@ class DataConfig:
     flip: bool = False  # random horizontal flips
 
     def __post_init__(self) -> None:
-        _one_of("data", self.name, DATASETS)
-        _one_of("data.pixels", self.pixels, PIXELS)
-        _number("data.size", self.size, 0, 512)
-        _number("data.train_subset", self.train_subset, 0)
-        _number("data.validation", self.validation, 0)
-        _one_of("data.shuffle", self.shuffle, ("every_epoch", "once"))
-        _number("data.batch_classes", self.batch_classes, 0, CLASSES[self.name])
-        _number("data.crop", self.crop, 0, 64)
+        one_of("data", self.name, DATASETS)
+        one_of("data.pixels", self.pixels, PIXELS)
+        number("data.size", self.size, 0, 512)
+        number("data.train_subset", self.train_subset, 0)
+        number("data.validation", self.validation, 0)
+        one_of("data.shuffle", self.shuffle, ("every_epoch", "once"))
+        number("data.batch_classes", self.batch_classes, 0, CLASSES[self.name])
+        number("data.crop", self.crop, 0, 64)
         if self.name in REGRESSIONS:
             for key, default in (("pixels", "unit"), ("size", 0), ("crop", 0), ("flip", False)):
                 if getattr(self, key) != default:
-                    _fail(f"data.{key}", getattr(self, key), f"{self.name} has no images; leave it out")
+                    refuse(f"data.{key}", getattr(self, key), f"{self.name} has no images; leave it out")
 
 
 @dataclass(frozen=True)
+@with_fields_of("models", MODELS)
 class ModelConfig:
     name: str = "mlp"
     widths: tuple[int, ...] = (200, 100, 60, 30)  # hidden layers of the mlp and of the deep linear net
@@ -218,27 +204,27 @@ class ModelConfig:
     dropout_layers: str = "last"  # of the mlp: or others, all hidden layers but the last
 
     def __post_init__(self) -> None:
-        _one_of("model", self.name, MODELS)
+        one_of("model", self.name, (*MODELS, *added("models")))
         if not self.widths or any(w < 1 for w in self.widths):
-            _fail("model.widths", list(self.widths), "every hidden layer needs at least 1 unit")
-        _one_of("model.activation", self.activation, ACTIVATIONS)
+            refuse("model.widths", list(self.widths), "every hidden layer needs at least 1 unit")
+        one_of("model.activation", self.activation, ACTIVATIONS)
         if self.name == "deep_linear" and self.activation != "linear":
-            _fail("model.activation", self.activation, "deep_linear has none; use linear")
-        _number("model.width", self.width, 0, 16, open_low=True)
-        _one_of("model.init", self.init, INITS)
-        _number("model.init_std", self.init_std, 0, open_low=True)
-        _number("model.bias_init", self.bias_init, -math.inf)
-        _number("model.output_bias_init", self.output_bias_init, -math.inf)
-        _number("model.dropout", self.dropout, 0, 0.99)
+            refuse("model.activation", self.activation, "deep_linear has none; use linear")
+        number("model.width", self.width, 0, 16, open_low=True)
+        one_of("model.init", self.init, INITS)
+        number("model.init_std", self.init_std, 0, open_low=True)
+        number("model.bias_init", self.bias_init, -math.inf)
+        number("model.output_bias_init", self.output_bias_init, -math.inf)
+        number("model.dropout", self.dropout, 0, 0.99)
         self._check_dropout_layers()
 
     def _check_dropout_layers(self) -> None:
         place, key = self.dropout_layers, "model.dropout_layers"
-        _one_of(key, place, DROPOUT_LAYERS)
+        one_of(key, place, DROPOUT_LAYERS)
         if place == "others" and (self.name != "mlp" or len(self.widths) < 2):
-            _fail(key, place, "needs an mlp with two hidden layers or more; use last")
+            refuse(key, place, "needs an mlp with two hidden layers or more; use last")
         if place == "others" and not self.dropout:
-            _fail(key, place, "nothing is dropped with model.dropout=0; use last")
+            refuse(key, place, "nothing is dropped with model.dropout=0; use last")
 
 
 @dataclass(frozen=True)
@@ -253,12 +239,12 @@ class OptimConfig:
     decay_steps: float = 1000.0
 
     def __post_init__(self) -> None:
-        _one_of("optim", self.name, OPTIMIZERS)
-        _number("optim.momentum", self.momentum, 0, 0.9999)
-        _number("optim.weight_decay", self.weight_decay, 0)
-        _one_of("optim.schedule", self.schedule, SCHEDULES)
-        _number("optim.lr_floor", self.lr_floor, 0)
-        _number("optim.decay_steps", self.decay_steps, 0, open_low=True)
+        one_of("optim", self.name, OPTIMIZERS)
+        number("optim.momentum", self.momentum, 0, 0.9999)
+        number("optim.weight_decay", self.weight_decay, 0)
+        one_of("optim.schedule", self.schedule, SCHEDULES)
+        number("optim.lr_floor", self.lr_floor, 0)
+        number("optim.decay_steps", self.decay_steps, 0, open_low=True)
 
 
 @dataclass(frozen=True)
@@ -272,7 +258,7 @@ class CurvesConfig:
         Cadence.parse(self.cadence, "probe.curves.cadence")
         Cadence.parse(self.full, "probe.curves.full")
         Cadence.parse(self.by_batch, "probe.curves.by_batch")
-        _number("probe.curves.full_images", self.full_images, 1)
+        number("probe.curves.full_images", self.full_images, 1)
 
 
 @dataclass(frozen=True)
@@ -288,7 +274,7 @@ class ActivationsConfig:
         Cadence.parse(self.cadence, "probe.activations.cadence")
         Cadence.parse(self.histograms, "probe.activations.histograms")
         if any(layer < 1 for layer in self.layers):
-            _fail("probe.activations.layers", list(self.layers), "layers are counted from 1")
+            refuse("probe.activations.layers", list(self.layers), "layers are counted from 1")
 
 
 @dataclass(frozen=True)
@@ -299,7 +285,7 @@ class MomentsConfig:
     def __post_init__(self) -> None:
         Cadence.parse(self.cadence, "probe.moments.cadence")
         if any(layer < 1 for layer in self.layers):
-            _fail("probe.moments.layers", list(self.layers), "layers are counted from 1")
+            refuse("probe.moments.layers", list(self.layers), "layers are counted from 1")
 
 
 @dataclass(frozen=True)
@@ -310,7 +296,7 @@ class IcsConfig:
     def __post_init__(self) -> None:
         Cadence.parse(self.cadence, "probe.ics.cadence")
         if any(layer < 1 for layer in self.layers):
-            _fail("probe.ics.layers", list(self.layers), "layers are counted from 1")
+            refuse("probe.ics.layers", list(self.layers), "layers are counted from 1")
 
 
 @dataclass(frozen=True)
@@ -324,9 +310,9 @@ class LandscapeConfig:
     def __post_init__(self) -> None:
         Cadence.parse(self.cadence, "probe.landscape.cadence")
         for factor in self.factors:
-            _number("probe.landscape.factors", factor, 0, open_low=True)
+            number("probe.landscape.factors", factor, 0, open_low=True)
         if not self.factors or len({f"{factor:g}" for factor in self.factors}) < len(self.factors):
-            _fail("probe.landscape.factors", list(self.factors), "needs at least one factor, and none of them twice")
+            refuse("probe.landscape.factors", list(self.factors), "needs at least one factor, and none of them twice")
 
 
 @dataclass(frozen=True)
@@ -346,6 +332,7 @@ class ModesConfig:
 
 
 @dataclass(frozen=True)
+@with_fields_of("probes", ())
 class ProbeConfig:
     names: tuple[str, ...] = ("curves", "activations", "moments")
     curves: CurvesConfig = field(default_factory=CurvesConfig)
@@ -359,7 +346,7 @@ class ProbeConfig:
     def __post_init__(self) -> None:
         known = tuple(f.name for f in dataclasses.fields(self) if f.name != "names")
         for name in self.names:
-            _one_of("probe.names", name, known)
+            one_of("probe.names", name, known)
 
 
 @dataclass(frozen=True)
@@ -387,16 +374,16 @@ class RunConfig:
     checkpoint: str = "1000it"  # when the state is saved for resuming
 
     def __post_init__(self) -> None:
-        _one_of("procedure", self.procedure, ("train", *PROCEDURES))
-        _one_of("scale", self.scale, SCALES)
-        _one_of("loss", self.loss, LOSSES)
-        _number("lr", self.lr, 0, open_low=True)
-        _number("batch_size", self.batch_size, 1)
-        _number("steps", self.steps, 1, 10**9)
-        _number("seed", self.seed, 0, 2**32 - 1)
-        _number("threads", self.threads, 1, 1024)
-        _number("replicas", self.replicas, 1, 1024)
-        _one_of("device", self.device, ("cpu", "cuda", "auto"))
+        one_of("procedure", self.procedure, ("train", *PROCEDURES))
+        one_of("scale", self.scale, SCALES)
+        one_of("loss", self.loss, LOSSES)
+        number("lr", self.lr, 0, open_low=True)
+        number("batch_size", self.batch_size, 1)
+        number("steps", self.steps, 1, 10**9)
+        number("seed", self.seed, 0, 2**32 - 1)
+        number("threads", self.threads, 1, 1024)
+        number("replicas", self.replicas, 1, 1024)
+        one_of("device", self.device, ("cpu", "cuda", "auto"))
         _check_tracker(self.tracker)
         Cadence.parse(self.checkpoint, "checkpoint")
         _check_batches(self)
@@ -427,16 +414,16 @@ class LauncherConfig:
     engine: str = "slurm"  # slurm: the scheduler, or local: submitit's stand-in on this machine
 
     def __post_init__(self) -> None:
-        _one_of("launcher", self.name, LAUNCHERS)
-        _number("launcher.cpus", self.cpus, 0)
-        _number("launcher.gpus", self.gpus, 0)
-        _number("launcher.memory_gb", self.memory_gb, 0)
-        _number("launcher.minutes", self.minutes, 1)
-        _one_of("launcher.engine", self.engine, ("slurm", "local"))
+        one_of("launcher", self.name, LAUNCHERS)
+        number("launcher.cpus", self.cpus, 0)
+        number("launcher.gpus", self.gpus, 0)
+        number("launcher.memory_gb", self.memory_gb, 0)
+        number("launcher.minutes", self.minutes, 1)
+        one_of("launcher.engine", self.engine, ("slurm", "local"))
         if self.name == "slurm":
             for key in ("cpus", "gpus"):
                 if getattr(self, key) % 1:
-                    _fail(f"launcher.{key}", getattr(self, key), "SLURM lends whole ones; give a whole number")
+                    refuse(f"launcher.{key}", getattr(self, key), "SLURM lends whole ones; give a whole number")
 
     @property
     def is_here(self) -> bool:
@@ -452,9 +439,9 @@ def tracker_names(joined: str) -> list[str]:
 def _check_tracker(joined: str) -> None:
     names = tracker_names(joined)
     for name in names:
-        _one_of("tracker", name, ("none", *TRACKERS))
+        one_of("tracker", name, ("none", *TRACKERS))
     if "none" in names or len(set(names)) < len(names):
-        _fail("tracker", joined, f"name each of {', '.join(TRACKERS)} once, joined by +, or none alone")
+        refuse("tracker", joined, f"name each of {', '.join(TRACKERS)} once, joined by +, or none alone")
 
 
 IMAGE_SIZES = {"digits": 8, "mnist": 28, "fashion_mnist": 28, "cifar10": 32, "synthetic": 8, "gaussian_map": 1}
@@ -464,13 +451,13 @@ CONV_BLOCKS = {"convnet": 4, "vgg_a": 8, "vgg_d": 13}
 
 def hidden_layers(model: ModelConfig) -> int:
     """How many blocks the net has, that is how far its layers are counted."""
-    return CONV_BLOCKS.get(model.name, len(model.widths))
+    return getattr(_own(model), "blocks", CONV_BLOCKS.get(model.name, len(model.widths)))
 
 
 def _check_batches(config: RunConfig) -> None:
     classes = config.data.batch_classes
     if classes and config.batch_size % classes:
-        _fail("batch_size", config.batch_size, f"must be a multiple of data.batch_classes={classes}, which share it")
+        refuse("batch_size", config.batch_size, f"must be a multiple of data.batch_classes={classes}, which share it")
 
 
 def _check_layers(config: RunConfig) -> None:
@@ -479,7 +466,7 @@ def _check_layers(config: RunConfig) -> None:
         layers = getattr(config.probe, name).layers
         if any(layer > blocks for layer in layers):
             rule = f"there is no layer {max(layers)}; {config.model.name} has {blocks} hidden layers"
-            _fail(f"probe.{name}.layers", list(layers), rule)
+            refuse(f"probe.{name}.layers", list(layers), rule)
 
 
 def _check_regression(config: RunConfig) -> None:
@@ -487,11 +474,11 @@ def _check_regression(config: RunConfig) -> None:
     regression = config.data.name in REGRESSIONS
     fits = "half_squares" if regression else "cross_entropy"
     if config.procedure != "train" and regression:
-        _fail("data", config.data.name, f"procedure={config.procedure} has no use for it; choose another set")
+        refuse("data", config.data.name, f"procedure={config.procedure} has no use for it; choose another set")
     if config.loss != fits:
-        _fail("loss", config.loss, f"data={config.data.name} has {'vectors' if regression else 'classes'}; use {fits}")
+        refuse("loss", config.loss, f"data={config.data.name} has {'vectors' if regression else 'classes'}; use {fits}")
     if regression and config.model.name not in ("mlp", "deep_linear"):
-        _fail("model", config.model.name, f"data={config.data.name} has no images; use deep_linear or mlp")
+        refuse("model", config.model.name, f"data={config.data.name} has no images; use deep_linear or mlp")
 
 
 def _check_replicas(config: RunConfig) -> None:
@@ -499,20 +486,20 @@ def _check_replicas(config: RunConfig) -> None:
     if config.replicas == 1:
         return
     if config.procedure != "train":
-        _fail("replicas", config.replicas, f"procedure={config.procedure} has no batch to share; use replicas=1")
+        refuse("replicas", config.replicas, f"procedure={config.procedure} has no batch to share; use replicas=1")
     if config.batch_size % config.replicas:
-        _fail("batch_size", config.batch_size, f"must be a multiple of replicas={config.replicas}, which share it")
+        refuse("batch_size", config.batch_size, f"must be a multiple of replicas={config.replicas}, which share it")
     if config.loss == "half_squares":
-        _fail("replicas", config.replicas, "half_squares is a sum, and gradients are averaged; use replicas=1")
+        refuse("replicas", config.replicas, "half_squares is a sum, and gradients are averaged; use replicas=1")
     if config.norm.name not in SHARED_NORMS:
-        _fail("replicas", config.replicas, f"norm.name={config.norm.name} cannot share a batch; use replicas=1")
+        refuse("replicas", config.replicas, f"norm.name={config.norm.name} cannot share a batch; use replicas=1")
     if config.norm.ghost_size:
-        _fail("norm.ghost_size", config.norm.ghost_size, "replicas have statistics of their own; use 0 or replicas=1")
+        refuse("norm.ghost_size", config.norm.ghost_size, "replicas have statistics of their own; use 0 or replicas=1")
     if config.splits_statistics and config.batch_size == config.replicas and config.model.name in DENSE:
         rule = f"dense units have no variance over one image per replica; use {2 * config.replicas} or more"
-        _fail("batch_size", config.batch_size, rule)
+        refuse("batch_size", config.batch_size, rule)
     if config.model.dropout:
-        _fail("replicas", config.replicas, "dropout cannot share a batch; use model.dropout=0 or replicas=1")
+        refuse("replicas", config.replicas, "dropout cannot share a batch; use model.dropout=0 or replicas=1")
 
 
 def _check_vgg(config: RunConfig) -> None:
@@ -520,25 +507,25 @@ def _check_vgg(config: RunConfig) -> None:
     if not config.model.name.startswith("vgg"):
         return
     if config.model.dropout:
-        _fail("model.dropout", config.model.dropout, f"{config.model.name} has no hidden dense layer; use 0")
+        refuse("model.dropout", config.model.dropout, f"{config.model.name} has no hidden dense layer; use 0")
     size = config.data.size or IMAGE_SIZES[config.data.name]
     if size < 32:
-        _fail("model", config.model.name, f"needs images of 32 x 32, these are {size} x {size}; add data.size=32")
+        refuse("model", config.model.name, f"needs images of 32 x 32, these are {size} x {size}; add data.size=32")
 
 
 def _check_statistics(config: RunConfig) -> None:
     """Every statistic needs at least two values, and ghost batches have to divide the batch."""
     norm, dense = config.norm, config.model.name in DENSE
     if norm.name == "instance" and dense:
-        _fail("norm.name", "instance", f"{config.model.name} has dense layers, whose units have one value per image")
+        refuse("norm.name", "instance", f"{config.model.name} has dense layers, whose units have one value per image")
     if not norm.uses_batch_statistics:
         return
     if config.batch_size % (norm.ghost_size or 1):
         fits = max(size for size in range(1, norm.ghost_size) if config.batch_size % size == 0)
-        _fail("norm.ghost_size", norm.ghost_size, f"must divide batch_size={config.batch_size}, as {fits} does")
+        refuse("norm.ghost_size", norm.ghost_size, f"must divide batch_size={config.batch_size}, as {fits} does")
     key = "norm.ghost_size" if norm.ghost_size else "batch_size"
     if dense and (norm.ghost_size or config.batch_size) == 1:
-        _fail(key, 1, "batch normalisation of dense units has no variance over one image; use 2 or more")
+        refuse(key, 1, "batch normalisation of dense units has no variance over one image; use 2 or more")
 
 
 # Where a run happens and who watches it does not change what it is.
@@ -572,9 +559,18 @@ def flatten(config: object, prefix: str = "") -> dict[str, object]:
     return leaves
 
 
-def to_dict(config: object) -> dict:
-    """The nested form, ready for JSON."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+def to_dict(config: RunConfig) -> dict:
+    """The nested form, ready for JSON; of extensions only what the run uses, so that it is read where they are not."""
+    values = json.loads(json.dumps(dataclasses.asdict(config)))
+    for kind, key, used in (
+        ("norms", "norm", [config.norm.name]),
+        ("models", "model", [config.model.name]),
+        ("probes", "probe", config.probe.names),
+    ):
+        for name, fields in added(kind).items():
+            if name not in used and getattr(getattr(config, key), name) == fields():
+                del values[key][name]
+    return values
 
 
 def from_dict(values: dict, cls: type = RunConfig, prefix: str = "") -> typing.Any:
@@ -616,17 +612,17 @@ def unknown_key(key: str) -> BadInput:
 def _typed(key: str, value: object, wanted: type) -> object:
     if dataclasses.is_dataclass(wanted):
         if not isinstance(value, dict):
-            _fail(key, value, "is a group of keys, not a value")
+            refuse(key, value, "is a group of keys, not a value")
         return from_dict(value, wanted, prefix=f"{key}.")
     if typing.get_origin(wanted) is tuple:
         element = typing.get_args(wanted)[0]
         if not isinstance(value, (list, tuple)):
-            _fail(key, value, "must be a list, such as [1,2]")
+            refuse(key, value, "must be a list, such as [1,2]")
         return tuple(_typed(key, item, element) for item in value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not wanted:
-        _fail(key, value, f"must be {_TYPE_NAMES[wanted]}")
+        refuse(key, value, f"must be {_TYPE_NAMES[wanted]}")
     return value
 
 

@@ -7,6 +7,7 @@ INTEGRITY = 5
 ENVIRONMENT = 6
 PREEMPTED = 75
 INTERRUPTED = 130
+LONGEST_LINE = 240
 
 
 class BnlabError(Exception):
@@ -37,3 +38,12 @@ class EnvironmentFault(BnlabError):
     """Disk, permission, memory or a missing program."""
 
     code = ENVIRONMENT
+
+
+def fit_line(text: str) -> str:
+    """At most `LONGEST_LINE` characters, none of them a control character; too long a middle is left out."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    if len(line) <= LONGEST_LINE:
+        return line
+    half = (LONGEST_LINE - 5) // 2
+    return f"{line[:half]} ... {line[-half:]}"

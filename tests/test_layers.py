@@ -16,8 +16,8 @@ FILES = sorted([*(CHECKOUT / "bnlab").rglob("*.py"), *(CHECKOUT / "experiments")
 # and itself; `bnlab` alone is the version. A new unit has to be given its place here.
 LAYERS = (
     ("bnlab", "errors", "paths"),
-    ("assets",),
-    ("cadence", "published"),
+    ("assets", "ranges"),
+    ("cadence", "published", "extensions"),
     ("config",),
     ("store", "compose", "norms", "data", "losses"),
     ("stats", "models"),

@@ -36,7 +36,7 @@ def claim_targets(root: Path, words: Sequence[str]) -> tuple[list[Target], froze
 def _holders(id: str, named: Sequence[str]) -> list[str]:
     """The experiments that test a claim, among those named if any."""
     from bnlab.compose import card, experiment_names
-    from bnlab.config import nearest
+    from bnlab.ranges import nearest
 
     of = {name: card(name).claims for name in experiment_names()}
     known = sorted({claim for claims in of.values() for claim in claims})
@@ -51,7 +51,7 @@ def _holders(id: str, named: Sequence[str]) -> list[str]:
 def parse_verdicts(text: str | None) -> frozenset[str]:
     """The verdicts of `--verdict refuted,undecided`; all without it. Errors: BadInput."""
     from bnlab.claims import VERDICTS
-    from bnlab.config import nearest
+    from bnlab.ranges import nearest
 
     chosen = frozenset(VERDICTS if text is None else text.split(","))
     for word in sorted(chosen - set(VERDICTS)):

@@ -80,7 +80,8 @@ def split_words(words: list[str]) -> tuple[list[str], list[str]]:
 
 def parse_selection(words: list[str]) -> Selection:
     """Errors: BadInput for an unknown experiment, key, data set or scale."""
-    from bnlab.config import DATASETS, SCALES, nearest
+    from bnlab.config import DATASETS, SCALES
+    from bnlab.ranges import nearest
 
     names, pairs = split_words(words)
     chosen: dict[str, str] = {}

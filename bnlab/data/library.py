@@ -14,7 +14,6 @@ from typing import BinaryIO
 
 from bnlab import data
 from bnlab.config import DATASETS as NAMES
-from bnlab.config import nearest
 from bnlab.data import cache
 from bnlab.data.sources import (
     SOURCES,
@@ -30,6 +29,7 @@ from bnlab.data.sources import (
     shorten,
 )
 from bnlab.errors import BadInput, EnvironmentFault, IntegrityError
+from bnlab.ranges import nearest
 
 BUILT_IN = {
     "digits": "comes with scikit-learn: 1437 + 360 images, 1x8x8",

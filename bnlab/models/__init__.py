@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from bnlab.config import ModelConfig, NormConfig
+from bnlab.extensions import Registry
 from bnlab.models.convnet import convnet
 from bnlab.models.deep_linear import deep_linear
 from bnlab.models.mlp import mlp
@@ -18,13 +19,16 @@ __all__ = ["MODELS", "Block", "Net", "build", "tapped"]
 
 Shape = tuple[int, int, int]
 
-MODELS: dict[str, Callable[[Recipe, Shape, int], Net]] = {
-    "mlp": mlp,
-    "convnet": convnet,
-    "vgg_a": vgg,
-    "vgg_d": vgg,
-    "deep_linear": deep_linear,
-}
+MODELS: dict[str, Callable[[Recipe, Shape, int], Net]] = Registry(
+    "models",
+    {
+        "mlp": mlp,
+        "convnet": convnet,
+        "vgg_a": vgg,
+        "vgg_d": vgg,
+        "deep_linear": deep_linear,
+    },
+)
 
 
 def build(

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from bnlab.config import NormConfig
+from bnlab.extensions import Registry
 from bnlab.norms.batch import BatchNorm
 from bnlab.norms.group import GroupNorm
 from bnlab.norms.lp import LpNorm
@@ -25,17 +26,20 @@ def _without_noise(layer: Callable[[NormConfig, int, bool], nn.Module]) -> Facto
     return lambda config, units, spatial, generator: layer(config, units, spatial)
 
 
-NORMS: dict[str, Factory] = {
-    "none": lambda config, units, spatial, generator: None,
-    "batch": lambda config, units, spatial, generator: _batch_norm(config)(config, units, spatial),
-    "noisy_batch": NoisyBatchNorm,
-    "noise": lambda config, units, spatial, generator: Noise(config.noise, units, spatial, generator),
-    "layer": _without_noise(GroupNorm),
-    "group": _without_noise(GroupNorm),
-    "instance": _without_noise(GroupNorm),
-    "lp": _without_noise(LpNorm),
-    "renorm": _without_noise(BatchRenorm),
-}
+NORMS: dict[str, Factory] = Registry(
+    "norms",
+    {
+        "none": lambda config, units, spatial, generator: None,
+        "batch": lambda config, units, spatial, generator: _batch_norm(config)(config, units, spatial),
+        "noisy_batch": NoisyBatchNorm,
+        "noise": lambda config, units, spatial, generator: Noise(config.noise, units, spatial, generator),
+        "layer": _without_noise(GroupNorm),
+        "group": _without_noise(GroupNorm),
+        "instance": _without_noise(GroupNorm),
+        "lp": _without_noise(LpNorm),
+        "renorm": _without_noise(BatchRenorm),
+    },
+)
 
 
 def _batch_norm(config: NormConfig) -> type[BatchNorm]:

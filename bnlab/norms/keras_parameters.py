@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bnlab.config import nearest
 from bnlab.errors import BadInput
+from bnlab.ranges import nearest
 
 FUZZ = 1e-7  # Keras's epsilon(), which keeps its divisions from those by 0
 

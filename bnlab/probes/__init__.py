@@ -4,6 +4,7 @@ A new probe is a module with one `Probe` in it and a line in `PROBES`; the tests
 bit-identical training.
 """
 
+from bnlab.extensions import Registry
 from bnlab.probes.activations import ACTIVATIONS
 from bnlab.probes.affine import AFFINE
 from bnlab.probes.curves import CURVES
@@ -16,8 +17,8 @@ from bnlab.probes.probing import Probing
 from bnlab.probes.taps import tapping
 from bnlab.probes.undisturbed import undisturbed
 
-PROBES: dict[str, Probe] = {
-    probe.name: probe for probe in (CURVES, ACTIVATIONS, MOMENTS, ICS, LANDSCAPE, AFFINE, MODES)
-}
+PROBES: dict[str, Probe] = Registry(
+    "probes", {probe.name: probe for probe in (CURVES, ACTIVATIONS, MOMENTS, ICS, LANDSCAPE, AFFINE, MODES)}
+)
 
 __all__ = ["PROBES", "Measurement", "Moment", "Probe", "Probing", "tapping", "undisturbed"]

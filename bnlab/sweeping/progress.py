@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from bnlab.errors import fit_line
 from bnlab.sweeping.estimate import Estimate, spell
 from bnlab.sweeping.notes import Notes
 from bnlab.sweeping.retries import Retry
@@ -13,7 +14,6 @@ from bnlab.sweeping.tasks import Outcome, Task
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_BETWEEN_LINES = 60.0
-LONGEST_LINE = 240
 
 
 class Lines:
@@ -137,12 +137,3 @@ def watch(tasks: Sequence[Task], jobs: int) -> Lines:
 
 def failure_line(outcome: Outcome, follows: str = "") -> str:
     return fit_line(f"FAILED   {outcome.task.label}: {outcome.error}{follows}")
-
-
-def fit_line(text: str) -> str:
-    """At most `LONGEST_LINE` characters, none of them a control character; too long a middle is left out."""
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    if len(line) <= LONGEST_LINE:
-        return line
-    half = (LONGEST_LINE - 5) // 2
-    return f"{line[:half]} ... {line[-half:]}"

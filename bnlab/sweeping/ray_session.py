@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from bnlab.assets import EXTENSIONS, extensions_dir
 from bnlab.errors import BadInput, EnvironmentFault
 from bnlab.sweeping.local import cores
 
@@ -72,6 +73,7 @@ def _of_own_cluster() -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "PYTHONPATH": os.pathsep.join(entry for entry in path if entry),
+        **_extensions(),
     }
 
 
@@ -102,9 +104,16 @@ def _start(ray: ModuleType) -> None:
 
 def _join(ray: ModuleType, address: str) -> None:
     _try_to_join(address)
-    ray.init(address, **SILENCE)
+    found = _extensions()
+    ray.init(address, runtime_env={"env_vars": found} if found else None, **SILENCE)
     if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":  # which Ray sets where it finds a token
         _warn_of_open_cluster(ray.get_runtime_context().gcs_address)
+
+
+def _extensions() -> dict[str, str]:
+    """What workers need to find the extensions, in whatever folder they are started."""
+    folder = extensions_dir()
+    return {EXTENSIONS: str(folder)} if folder else {}
 
 
 def _try_to_join(address: str) -> None:

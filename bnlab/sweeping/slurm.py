@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bnlab.config import LauncherConfig
-from bnlab.errors import EnvironmentFault
+from bnlab.errors import EnvironmentFault, fit_line
 from bnlab.store import FINISHED, Status, is_owned, read_status
 from bnlab.sweeping.local import Stop
-from bnlab.sweeping.progress import fit_line
 from bnlab.sweeping.retries import Retries, taken_up
 from bnlab.sweeping.scheduler import Needs, make_scheduler
 from bnlab.sweeping.slurm_job import RunJob, moved_on
