@@ -34,7 +34,7 @@ COMMANDS = {
     "figures": ("reading", "draw the figures again from what is stored, without training"),
     "claims": ("reading", "compute the verdicts again from what is stored, without training"),
     "dashboard": ("dashboard", "experiments, claims and runs as pages in a browser, live while a sweep runs"),
-    "report": ("reporting", "the same pages as one file, to mail or to publish"),
+    "report": ("reporting", "the same pages as one file to mail or publish, or with --paper a PDF"),
     "reproduce": ("running", "run, figures, claims: of all experiments unless some are named"),
     "pack": ("packing", "write the compact form of a setting's runs, for git"),
     "unpack": ("packing", "lay the runs of a pack out again, so that a sweep goes on from them"),

@@ -32,6 +32,7 @@ class Experiment:
     source: str
     claims: tuple[Claim, ...]
     figures: dict[str, FigureFunction]
+    about: str = ""  # the module's docstring
 
 
 def load(name: str) -> Experiment:
@@ -45,7 +46,9 @@ def load(name: str) -> Experiment:
     if sorted(ids) != sorted(said.claims):
         odd = ", ".join(sorted(set(ids) ^ set(said.claims)))
         raise BadInput(f"{name}: its YAML and its module name different claims ({odd}); name the same ones in both")
-    return Experiment(name, said.question, said.source, tuple(module.CLAIMS), dict(module.FIGURES))
+    return Experiment(
+        name, said.question, said.source, tuple(module.CLAIMS), dict(module.FIGURES), module.__doc__ or ""
+    )
 
 
 def _module(name: str) -> ModuleType:

@@ -79,7 +79,7 @@ def draw_figures(targets: Sequence[Target], source: str) -> int:
         for name, draw in load(target.experiment).figures.items():
             try:
                 save(draw(runs), folder, name)
-                print(f"{folder / name}.pdf, .png, .svg, .csv  ({_basis(runs)})", flush=True)
+                print(f"{folder / name}.pdf, .png, .svg, .csv  ({basis(runs)})", flush=True)
             except Incomplete as error:
                 print(f"{folder / name}: {error}", file=sys.stderr)
                 code = INCOMPLETE
@@ -154,7 +154,7 @@ def _warn_of_fuller_pack(target: Target, runs: Runs, planned: Sequence[PlannedRu
         print(f"warning: {target.directory}: {words}; {remedy}", file=sys.stderr)
 
 
-def _basis(runs: Runs) -> str:
+def basis(runs: Runs) -> str:
     return f"{runs.n} of {runs.planned} planned runs, from {'the pack' if runs.source == 'pack' else 'run directories'}"
 
 

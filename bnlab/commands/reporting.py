@@ -1,29 +1,34 @@
-"""`bnlab report`: the pages as one file."""
+"""`bnlab report`: the pages as one file, or as a paper."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnlab import paths
-from bnlab.commands.reading import loaded
+from bnlab.commands.reading import basis, loaded
 from bnlab.commands.words import Target, add_selection, add_source, parse_selection, stored_targets
 from bnlab.errors import BadInput, EnvironmentFault, Incomplete
 
 if TYPE_CHECKING:
+    from bnlab.experiment import Experiment
+    from bnlab.pages.paper import Chapter
     from bnlab.pages.site import Site
+    from bnlab.plots.drawing import Drawing
     from bnlab.store import Runs
 
 EXAMPLES = """examples:
   bnlab report                                   results/report.html: all pages, one file, no network
   bnlab report ics_vgg data=cifar10 --output ics.html
+  bnlab report --paper                           results/report.pdf: methods, verdicts and every figure
 
 Verdicts and figures are those that `bnlab claims` and `bnlab figures` stored last; what is not stored is computed.
-With --from all are computed again, from that source.
+With --from all are computed again, from that source. A paper draws and computes all of it again.
 """
 
 
@@ -31,7 +36,8 @@ def configure_report(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     add_selection(parser)
     add_source(parser)
-    parser.add_argument("--output", metavar="FILE", help="default: report.html in the results folder")
+    parser.add_argument("--paper", action="store_true", help="a PDF with methods, verdicts and every figure")
+    parser.add_argument("--output", metavar="FILE", help="default: report.html or report.pdf in the results folder")
     parser.set_defaults(act=report)
 
 
@@ -39,7 +45,7 @@ def report(arguments: argparse.Namespace) -> int:
     root = paths.results_root(arguments.results)
     targets = stored_targets(root, arguments.words)
     place = _place(arguments, root)
-    content = _pages(root, targets, arguments)
+    content = (_paper if arguments.paper else _pages)(root, targets, arguments)
     from bnlab.store import write_aside
 
     write_aside(place, content)
@@ -48,7 +54,7 @@ def report(arguments: argparse.Namespace) -> int:
 
 
 def _place(arguments: argparse.Namespace, root: Path) -> Path:
-    place = Path(arguments.output) if arguments.output else root / "report.html"
+    place = Path(arguments.output) if arguments.output else root / f"report.{'pdf' if arguments.paper else 'html'}"
     if place.is_dir():
         raise BadInput(f"--output {place}: is a folder; name a file in it")
     if not place.parent.is_dir():
@@ -66,6 +72,31 @@ def _pages(root: Path, targets: Sequence[Target], arguments: argparse.Namespace)
         for target, runs in loaded(_to_compute(site, targets, arguments.source), arguments.source):
             _compute(site, target, runs, Path(folder) / target.experiment / key_of(target)[1])
         return report_html(site).encode()
+
+
+def _paper(root: Path, targets: Sequence[Target], arguments: argparse.Namespace) -> bytes:
+    from bnlab.pages.paper import paper_pdf
+
+    site = _site(root, targets, arguments)
+    site.plans_read.wait()
+    return paper_pdf(site, [_chapter(target, runs) for target, runs in loaded(targets, arguments.source)])
+
+
+def _chapter(target: Target, runs: Runs) -> Chapter:
+    from bnlab.claim_report import claim_rows
+    from bnlab.experiment import load
+    from bnlab.pages.paper import Chapter
+
+    experiment = load(target.experiment)
+    rows, drawn = claim_rows(experiment.claims, runs), list(_drawn(experiment, runs))
+    return Chapter(experiment, key_of(target)[1], basis(runs), rows, drawn)
+
+
+def _drawn(experiment: Experiment, runs: Runs) -> Iterator[tuple[str, Drawing]]:
+    """The figures for which there are runs enough."""
+    for name, draw in experiment.figures.items():
+        with contextlib.suppress(Incomplete):
+            yield name, draw(runs)
 
 
 def _site(root: Path, targets: Sequence[Target], arguments: argparse.Namespace) -> Site:
@@ -93,11 +124,8 @@ def _compute(site: Site, target: Target, runs: Runs, folder: Path) -> None:
 
     files, experiment = site.index.settings[key_of(target)], load(target.experiment)
     files.claims, files.figures = claim_rows(experiment.claims, runs), {}
-    for name, draw in experiment.figures.items():
-        try:
-            (path,) = save(draw(runs), folder, name, kinds=("svg",))
-        except Incomplete:
-            continue  # too few runs for this one, as `bnlab figures` says
+    for name, drawing in _drawn(experiment, runs):
+        (path,) = save(drawing, folder, name, kinds=("svg",))
         files.figures[name] = {"svg": path}
 
 

@@ -23,6 +23,8 @@ MENU = (
 )
 SECTIONS = ("overview", "claims", "runs", "methods", "experiment")
 SERVED = ("live.js", "start.js", "run.js", "compare.js")  # of no use without a server
+# Parts of an experiment's page, with the list of what can be chosen of each and the key of the choice.
+CHOICES = {"distributions": ("quantities", "quantity"), "families": ("families", "family")}
 MOST_METRICS = 12  # of an experiment: those shown at first, and some to add
 
 
@@ -74,7 +76,25 @@ def _offline(site: Site, name: str, setting: str | None) -> dict:
     fixed = [f"{key['key']} {key['chosen']}" for key in document["keys"] if key["chosen"] != experiment.EVERY]
     figures = [{"name": one["name"], "formats": [_format(one["formats"])]} for one in document["figures"]]
     kept = {"keys": [], "metrics": metrics, "chosen": first["chosen"], "fixed": ", ".join(fixed), "figures": figures}
-    return document | kept
+    return document | kept | {part: _choices(site, first, part, *of) for part, of in CHOICES.items()}
+
+
+def _choices(site: Site, first: dict, part: str, names: str, key: str) -> list[dict]:
+    """A part of the page for every value of its main choice, the other choices as they are at first."""
+    found = [one["name"] if isinstance(one, dict) else one for one in first[part].get(names, ())]
+    made = []
+    for value in found:
+        query = {"setting": [first["setting"]], "metric": first["chosen"][:1], key: [value]}
+        made.append(_settled(experiment.data(site, {"experiment": first["name"]}, query)[part]))
+    return made
+
+
+def _settled(part: dict) -> dict:
+    """Layer and seed are no choice in a report: it holds one of each."""
+    if "quantities" in part:
+        quantities = [one | {"layers": [one["layers"][0]]} for one in part["quantities"]]
+        return part | {"quantities": quantities, "seeds": [part["seed"]]}
+    return part | {"layers": [part["layer"]] if part["layer"] else []}
 
 
 def _further(metrics: list[str]) -> list[str]:

@@ -27,13 +27,18 @@
     return { page, document: same.find((one) => one.setting === setting) || same[0] };
   }
 
+  function chosenOf(list, key) {
+    const asked = bnlab.address.selection().get(key);
+    return list.find((one) => one[key] === asked) || list[0];
+  }
+
   // Of an experiment the charts that were chosen, of those that lie in the report.
   function narrowed({ page, document }) {
     if (page !== "experiment" || !document.setting) return document;
     const asked = bnlab.address.selection().getAll("metric").filter((metric) => document.metrics.includes(metric));
     const chosen = asked.length ? [...new Set(asked)] : document.chosen;
     const charts = chosen.map((metric) => document.charts.find((one) => one.metric === metric));
-    return { ...document, chosen, charts };
+    return { ...document, chosen, charts, distributions: chosenOf(document.distributions, "quantity"), families: chosenOf(document.families, "family") };
   }
 
   function draw() {
