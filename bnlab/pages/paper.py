@@ -95,7 +95,7 @@ def _introduction(paper: Paper, experiment: Experiment) -> None:
     paper.paragraph(f"Source: {experiment.source}")
     expected = re.search(r"^Expected: (.*?)(?:\n\n|\Z)", experiment.about, re.DOTALL | re.MULTILINE)
     if expected:
-        paper.paragraph(f"Expected before the runs: {_sentence(expected[1])}")
+        paper.paragraph(f"Expected: {_sentence(expected[1])}")
     paper.space(6)
 
 
