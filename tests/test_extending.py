@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from bnlab.errors import IntegrityError
+from bnlab.store.directories import read_config
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 FILES = dict(re.findall(r"^`([\w/]+\.\w+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
@@ -89,6 +92,13 @@ def test_a_model_of_ones_own_trains_under_a_probe_of_ones_own_that_changes_nothi
     assert len(measured) == 2 and all({f"gradients/length/0{i}" for i in (1, 2, 3)} <= names for names in measured)
     assert "gradients" not in (made[1] / "metrics.jsonl").read_text()
     assert "gradients" not in json.loads((made[1] / "config.json").read_text())["config"]["probe"]
+
+
+def test_reading_such_runs_without_the_folder_says_what_is_missing(results, monkeypatch):
+    monkeypatch.delenv("BNLAB_EXTENSIONS", raising=False)
+    for run in configs(results / "placement" / "digits-smoke", "rms"):
+        with pytest.raises(IntegrityError, match="no such .*; set BNLAB_EXTENSIONS"):
+            read_config(run)
 
 
 ASKED = """

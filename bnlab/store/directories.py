@@ -105,6 +105,9 @@ def read_config(run: Path) -> dict:
 
 
 def unreadable(path: Path, error: Exception, remedy: str) -> IntegrityError:
+    if isinstance(error, BadInput):  # most likely a run of an extension that this process was not shown
+        told = str(error).partition(";")[0]
+        return IntegrityError(f"{path}: {told}; set BNLAB_EXTENSIONS to where it is declared, or {remedy}")
     return IntegrityError(f"{path}: cannot be read ({type(error).__name__}); {remedy}")
 
 
