@@ -160,8 +160,9 @@ def saved(faster: Cell, slower: Cell) -> Callable[[Runs], Measured]:
 
 
 def milliseconds_per_step(runs: Runs, arm: Cell) -> Effects:
-    table = arm.of(runs).table
-    return {int(row.seed): 1000 * row.seconds / max(1, row.steps_done) for row in table.itertuples()}
+    chosen = arm.of(runs)
+    steps = chosen.outcome("steps_done")
+    return {seed: 1000 * seconds / max(1, steps[seed]) for seed, seconds in chosen.outcome("seconds").items()}
 
 
 def seconds_to_reach(runs: Runs, arm: Cell) -> Effects:

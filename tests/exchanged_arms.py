@@ -24,6 +24,10 @@ class Watched(Runs):
         self.seen.append((frozenset(self.table.index), metric))
         return super().series(metric)
 
+    def outcome(self, column):
+        self.seen.append((frozenset(self.table.index), column))
+        return super().outcome(column)
+
     def histograms(self, metric):
         self.seen.append((frozenset(self.table.index), metric))
         return super().histograms(metric)
@@ -31,10 +35,18 @@ class Watched(Runs):
 
 @dataclass(frozen=True)
 class Sides:
-    """What a part compares: two sets of runs, or two pieces of metric names within the same runs."""
+    """What a part compares: two sets of runs, or two pieces of metric names within the same runs.
+
+    `pairs` are sets of runs of several cells, each of the first side with its counterpart on the second.
+    """
 
     first: frozenset | str
     second: frozenset | str
+    pairs: tuple[tuple[frozenset, frozenset], ...] = ()
+
+    @property
+    def turned(self) -> Sides:
+        return Sides(self.second, self.first, tuple((two, one) for one, two in self.pairs))
 
     def exchanged(self, runs: Runs) -> Runs:
         """Each side under the name of the other."""
@@ -44,7 +56,9 @@ class Sides:
                 metrics=_renamed(runs.metrics, self.first, self.second, both=True),
                 distributions=_renamed(runs.distributions, self.first, self.second, both=True),
             )
-        other = dict.fromkeys(self.first, min(self.second)) | dict.fromkeys(self.second, min(self.first))
+        other = {}  # a run of the configuration that each run gets
+        for one, two in self.pairs or ((self.first, self.second),):
+            other |= dict.fromkeys(one, min(two)) | dict.fromkeys(two, min(one))
         shown = [other.get(run, run) for run in runs.table.index]  # whose configuration each run now has
         changed = {c: runs.table[c].reindex(shown).to_numpy() for c in runs.table.columns if c not in OUTCOME}
         return dataclasses.replace(runs, table=runs.table.assign(**changed))
@@ -116,6 +130,23 @@ def seen_by(part: Part, runs: Runs) -> Seen | None:
     return Seen(part, verdict, dataclasses.replace(runs, **cut), _sides(part, watched))
 
 
+def _counterparts(groups: list[frozenset], table: pd.DataFrame) -> list[tuple[frozenset, frozenset]]:
+    """Sets of runs in pairs that differ by their variant only; none if one is left without a counterpart."""
+    cells: dict[tuple, dict[str, frozenset]] = {}
+    for group in groups:
+        row = table.loc[min(group)]
+        shared = tuple(repr(row[c]) for c in table.columns if c not in OUTCOME and not _of_variant(c))
+        cells.setdefault(shared, {})[row["variant"]] = group
+    names = list(dict.fromkeys(name for cell in cells.values() for name in cell))
+    if len(names) != 2 or sum(map(len, cells.values())) != len(groups) or any(len(c) != 2 for c in cells.values()):
+        return []
+    return [(cell[names[0]], cell[names[1]]) for cell in cells.values()]
+
+
+def _of_variant(column: str) -> bool:
+    return column == "variant" or column.startswith("norm.")
+
+
 def _sides(part: Part, watched: Watched) -> Sides | None:
     groups = list(dict.fromkeys(group for group, _ in watched.seen if group))
     metrics = list(dict.fromkeys(metric for _, metric in watched.seen))
@@ -127,6 +158,9 @@ def _sides(part: Part, watched: Watched) -> Sides | None:
         return Sides(*groups)
     if len(groups) == 1 and len(metrics) == 2:
         return Sides(*metrics)
+    if pairs := _counterparts(groups, watched.table):
+        firsts, seconds = (frozenset().union(*side) for side in zip(*pairs))
+        return Sides(firsts, seconds, tuple(pairs))
     raise LookupError(
         f"{part.label}: reads {len(groups)} sets of runs and {len(metrics)} metrics, which does not tell what it "
         "compares; give the Part arms=(one name,) for one arm against a threshold, or the two pieces of its metrics' "

@@ -69,7 +69,7 @@ def _turned(verdict) -> str:
 
 def test_one_arm_as_both_shows_no_difference(seen):
     for part, runs, sides in ((s.part, s.runs, s.sides) for s in seen if s.sides):
-        for one in (sides, Sides(sides.second, sides.first)):
+        for one in (sides, sides.turned):
             found = judge_part(part, one.first_as_both(runs))
             assert found.verdict != SUPPORTED and not found.effect, part.label
             if found.verdict == REFUTED:  # for lying within the margin: the two do not differ

@@ -78,6 +78,10 @@ class Runs:
         wide = rows.assign(seed=seeds).pivot(index="step", columns="seed", values="value")
         return wide.reindex(columns=sorted(self.table["seed"]))
 
+    def outcome(self, column: str) -> dict[int, float]:
+        """A number of each run that is no measurement of a probe, as `seconds` or `steps_done`, by seed."""
+        return {int(seed): float(value) for seed, value in zip(self.table["seed"], self.table[column])}
+
     def histograms(self, metric: str) -> pd.DataFrame:
         """The rows of `distributions` with this metric, with the seed of each, by seed and step."""
         import numpy as np
