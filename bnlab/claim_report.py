@@ -23,7 +23,8 @@ LEVEL_TEXT = "95 % Student-t intervals over seeds"
 
 def claim_rows(claims: Iterable[Claim], runs: Runs) -> list[dict]:
     """One JSON-ready row per claim of a setting, in the order given; `bnlab claims --json` prints its JSON_KEYS."""
-    return with_holm([claim_row(claim, claim.judge(runs), runs) for claim in claims])
+    judged = [claim for claim in claims if not claim.only or runs.data in claim.only]
+    return with_holm([claim_row(claim, claim.judge(runs), runs) for claim in judged])
 
 
 def claim_row(claim: Claim, verdict: Verdict, runs: Runs) -> dict:

@@ -104,7 +104,8 @@ class Claim:
     """A sentence of an article and the test of it.
 
     `says` is the article's sentence, `tests` what exactly is tested. A claim made of `parts` needs no `test`.
-    `distances` yields how far our curves lie from published ones, shown beside whatever the test found.
+    `distances` yields how far our curves lie from published ones, shown beside whatever the test found. `only` names
+    the data sets on which the claim can be judged, where an experiment has others too.
     """
 
     id: str
@@ -117,6 +118,7 @@ class Claim:
     figure: str = ""
     test: Callable[[Runs], Verdict] | None = None
     distances: Callable[[Runs], Iterable[Verdict]] | None = None
+    only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

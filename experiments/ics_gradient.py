@@ -296,6 +296,7 @@ CLAIMS = (
         parts=(*FIRMER, *BESIDE),
         published=Published(-0.045, "cosine 0.514 with, 0.559 without, layer 5 at lr 0.1, over the run", _FIGURE_3),
         figure="gradient_cosines",
+        only=("digits", "cifar10"),  # the sentence is about nets whose layers have activations
     ),
     _as_much("P2-05", 0, "higher"),
     _as_much("P2-06", 1, "lower"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bnlab import paths
-from bnlab.claim_report import after_holm, claim_row, claims_markdown, with_holm
+from bnlab.claim_report import after_holm, claim_row, claim_rows, claims_markdown, with_holm
 from bnlab.claims import (
     MIXED,
     REFUTED,
@@ -157,7 +157,7 @@ class Loaded:
 @pytest.mark.parametrize("found, code", [({}, 4), ({0: 1.0}, 0)])
 def test_a_claim_without_any_run_makes_the_command_incomplete(tmp_path, monkeypatch, capsys, found, code):
     claim = Claim("S0-99", "it rises", "S", "nowhere", parts=(_part(found),))
-    monkeypatch.setattr("bnlab.commands.reading._loaded", lambda targets, source: [(targets[0], Setting())])
+    monkeypatch.setattr("bnlab.commands.reading.loaded", lambda targets, source: [(targets[0], Setting())])
     monkeypatch.setattr("bnlab.experiment.load", lambda name: Experiment(name, "", "", (claim,), {}))
     target = Target("x", "mnist", "laptop", tmp_path)
     assert judge_claims([target], "auto", as_json=False, everything=True) == code
@@ -270,3 +270,14 @@ def made():
     from made_runs import as_the_talk_says, made_runs
 
     return made_runs(as_the_talk_says)
+
+
+def test_a_claim_is_judged_only_on_its_data_sets():
+    from made_runs import made_runs
+
+    runs = made_runs(lambda row, steps, rng: {}, ("data=digits", "scale=smoke"))
+    here, elsewhere = (
+        Claim(f"S0-9{k}", "it rises", "S", "nowhere", parts=(_part(UP),), only=(data,))
+        for k, data in enumerate(("digits", "cifar10"))
+    )
+    assert [row["id"] for row in claim_rows([here, elsewhere], runs)] == ["S0-90"]
