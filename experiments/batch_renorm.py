@@ -3,7 +3,7 @@
 Source: Ioffe 2017 (arXiv 1702.03275): abstract, algorithm 1, section 4. Two arms, BN and renorm, from equal weights on
 equal batches of 32 images: ordinary ones; normalised in groups of 4 or of 2; and of 4 or of 2 classes only, where the
 paper has 16 labels with 2 images each. The paper's ImageNet net is convolutional; here it is Görner's dense net.
-Command: `bnlab reproduce batch_renorm data=mnist` (about 7 minutes on two cores); without `data=mnist`, a demonstration
+Command: `bnlab reproduce batch_renorm data=mnist` (10 minutes on two cores); without `data=mnist`, a demonstration
 on digits (a minute).
 Expected: no difference with ordinary batches; renorm better in small groups. With few classes the digits contradict the
 paper (below): a dense net with BN is better on its moving averages than on such batches, not worse; a batch of a few

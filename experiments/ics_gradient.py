@@ -4,8 +4,8 @@ Source: article S2, section 3.3; Santurkar et al. 2018, definition 2.1, figures 
 weights and on equal batches: plain and bn, at the paper's two learning rates for that net, which is a VGG or, on the
 Gaussian map, 25 linear layers.
 
-Command: `bnlab reproduce ics_gradient data=cifar10 scale=laptop` (about 35 minutes on 2 cores, by the cost of a
-step), `... data=gaussian_map scale=laptop` (9 minutes, likewise); without the words, a demonstration on digits (2
+Command: `bnlab reproduce ics_gradient data=cifar10 scale=laptop` (53 minutes on 2 cores that had other
+work too), `... data=gaussian_map scale=laptop` (11 minutes, likewise); without the words, a demonstration on digits (2
 minutes); `... scale=paper` needs a GPU.
 
 Expected: the means and variances of the layers' inputs move less with bn; the gradient of a layer turns as far as
