@@ -80,7 +80,8 @@ class Part:
     statement says that two things differ, so an effect inside +-margin refutes it. `beside`: not the article's
     sentence but a fact shown with it. `arms` names what is compared where what is read (two sets of runs, or two
     metrics of the same) does not show it: one name says that an arm is held against a threshold, two are the pieces by
-    which the names of the arms' metrics differ.
+    which the names of the arms' metrics differ. `slack`, in `unit`, is how much worse still counts as no worse, where
+    the statement says that an arm is no worse than another: the effect contains it.
     """
 
     label: str
@@ -94,6 +95,7 @@ class Part:
     beside: bool = False
     published: Published | None = None
     arms: tuple[str, ...] = ()
+    slack: float = 0.0
 
     def judge(self, runs: Runs) -> Verdict:
         return judge_part(self, runs)

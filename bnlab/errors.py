@@ -7,7 +7,6 @@ INTEGRITY = 5
 ENVIRONMENT = 6
 PREEMPTED = 75
 INTERRUPTED = 130
-LONGEST_LINE = 240
 
 
 class BnlabError(Exception):
@@ -40,10 +39,10 @@ class EnvironmentFault(BnlabError):
     code = ENVIRONMENT
 
 
-def fit_line(text: str) -> str:
-    """At most `LONGEST_LINE` characters, none of them a control character; too long a middle is left out."""
+def fit_line(text: str, longest: int = 240) -> str:
+    """At most `longest` characters, none of them a control character; too long a middle is left out."""
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    if len(line) <= LONGEST_LINE:
+    if len(line) <= longest:
         return line
-    half = (LONGEST_LINE - 5) // 2
+    half = (longest - 5) // 2
     return f"{line[:half]} ... {line[-half:]}"

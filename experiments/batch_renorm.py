@@ -118,7 +118,7 @@ def _part(
 def _no_worse(label: str, window: tuple[float, float], words: str) -> Part:
     told = TOLD[ORDINARY] if window == LATE else None
     return Part(label, EVALUATED, f"renorm - bn > -{MARGIN:g}", f"accuracy above bn's less {MARGIN:g}", 0.0,
-                no_worse(window), words, published=told and replace(told, value=None))  # fmt: skip
+                no_worse(window), words, published=told and replace(told, value=None), slack=MARGIN)  # fmt: skip
 
 
 BETTER = {kind: _part(kind, "renorm - bn > 0", better(kind), TOLD.get(kind)) for kind in KINDS}
