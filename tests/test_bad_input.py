@@ -191,9 +191,9 @@ def test_long_messages_keep_both_ends(capsys):
 @pytest.mark.parametrize("name", BUILT_IN_TRAINING_IMAGES)
 def test_the_sizes_checked_against_are_those_of_the_sets(name, tmp_path):
     code = (
-        "from pathlib import Path; from bnlab.data import DATASETS, DRAWN; name = '{name}'; "
-        "prepared = DRAWN[name](0) if name in DRAWN else DATASETS[name](Path('{tmp_path}'), 0); "
+        f"from pathlib import Path; from bnlab.data import DATASETS, DRAWN; name = '{name}'; "
+        f"prepared = DRAWN[name](0) if name in DRAWN else DATASETS[name](Path('{tmp_path}'), 0); "
         "print(len(prepared.arrays.train_labels))"
-    ).format(name=name, tmp_path=tmp_path)
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True)
     assert int(done.stdout) == training_images(name)

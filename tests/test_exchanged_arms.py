@@ -8,23 +8,21 @@ Published distances are numbers beside a claim and decide nothing.
 import re
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from exchanged_arms import Sides, seen_by
+from shipped import PACKS, unless_headline
 
 from bnlab.claims import REFUTED, SUPPORTED, UNDECIDED, Measured, Part, judge_part
 from bnlab.experiment import load
 from bnlab.store import load_runs
 from bnlab.sweeping.plan import make_plan
 
-SHIPPED = Path(__file__).resolve().parents[1] / "results"
-PACKS = sorted(index.parents[1] for index in SHIPPED.glob("*/*/pack/runs.json"))
 TURNED = {SUPPORTED: REFUTED, UNDECIDED: UNDECIDED}
 COMPARISON = re.compile(r"\b(over(?! the)|less|minus|than)\b|\w - \w*(plain|bn)")
 
 
-@pytest.fixture(scope="module", params=PACKS, ids=lambda p: f"{p.parent.name}-{p.name}")
+@pytest.fixture(scope="module", params=unless_headline(PACKS))
 def shipped(request, tmp_path_factory):
     """The runs of a copied pack with the claims of its experiment."""
     setting = tmp_path_factory.mktemp("copy") / request.param.parent.name / request.param.name

@@ -3,15 +3,12 @@
 import hashlib
 import json
 import shutil
-from pathlib import Path
 
 import pytest
+from shipped import HEADLINES, PACKS, unless_headline
 
 from bnlab import paths
 
-SHIPPED = Path(__file__).resolve().parents[1] / "results"
-PACKS = sorted(index.parents[1] for index in SHIPPED.glob("*/*/pack/runs.json"))
-HEADLINES = [SHIPPED / "activation_histograms" / "mnist-laptop", SHIPPED / "ics_vgg" / "cifar10-laptop"]
 MOST_BYTES = {"headlines": 10_000_000, "all": 30_000_000}
 
 
@@ -26,12 +23,6 @@ def test_packs_stay_small_enough_for_git():
 
 def _bytes_of(settings):
     return sum(path.stat().st_size for setting in settings for path in (setting / "pack").iterdir())
-
-
-def unless_headline(settings):
-    """The settings as parameters: all but the headlines belong to the group `shipped`, for redrawing takes long."""
-    others = pytest.mark.shipped
-    return [pytest.param(s, id=f"{s.parent.name}-{s.name}", marks=() if s in HEADLINES else others) for s in settings]
 
 
 @pytest.mark.parametrize("setting", PACKS, ids=lambda p: f"{p.parent.name}-{p.name}")
