@@ -87,9 +87,10 @@ def setting_rank(row: dict) -> tuple[int, bool]:
 
 
 def with_holm(rows: Sequence[dict]) -> list[dict]:
-    """The rows of one setting with `holm` beside every `p`: adjusted over all statements with an interval.
+    """The rows of one setting with `holm` beside every `p`: adjusted over all statements that an interval can decide.
 
-    A statement that several claims rest on is one test. One that is undecided has no p-value, and counts as 1.
+    A statement that several claims rest on is one test. One that is undecided has no p-value, and counts as 1; so does
+    one whose interval is withheld, as where seeds were lost.
     """
     for row, p in zip(_tested(rows), holm([1.0 if s["p"] is None else s["p"] for s in _tested(rows)])):
         for same in _statements(rows):
@@ -105,8 +106,9 @@ def after_holm(rows: Sequence[dict]) -> tuple[int, int]:
 
 
 def _statements(rows: Sequence[dict]) -> list[dict]:
-    """What the verdicts rest on with an interval, as often as claims do."""
-    return [part for row in rows for part in (row["parts"] or [row]) if part["interval"] is not None]
+    """What the verdicts rest on, but for what is exact, as often as claims do."""
+    every = [part for row in rows for part in (row["parts"] or [row])]
+    return [part for part in every if part["interval"] is not None or part["verdict"] == UNDECIDED]
 
 
 def _tested(rows: Sequence[dict]) -> list[dict]:
@@ -114,7 +116,7 @@ def _tested(rows: Sequence[dict]) -> list[dict]:
 
 
 def _test_of(statement: dict) -> tuple:
-    return statement["label"], statement["effect"], *statement["interval"]
+    return statement["label"], statement["effect"], *(statement["interval"] or ())
 
 
 def claims_markdown(rows: Sequence[dict]) -> str:

@@ -141,8 +141,8 @@ _SETS = "Batches of 32 images of MNIST, dense net. Test accuracy, mean of the la
 CLAIMS = (
     Claim(
         id="P3-01",
-        says="At the same time, Batch Renormalization retains the benefits of batchnorm such as insensitivity to "
-        "initialization and training efficiency.",
+        says="At the same time, Batch Renormalization retains the benefits of batchnorm such as [...] training "
+        "efficiency.",
         kind="S",
         source="Ioffe 2017, abstract and section 4.1",
         tests=f"With ordinary batches the test accuracy of renorm is not {MARGIN:g} below that of BN: mean of the last "

@@ -181,8 +181,10 @@ def test_seeds_and_records_are_those_of_the_plan(module):
         assert cells == {(v, lr): module.SEEDS[name] for v in module.VARIANTS for lr in rates}
 
 
-@pytest.mark.parametrize("name", ["P2-05", "P2-06"])
-@pytest.mark.parametrize("data", ["digits", "gaussian_map"])
+@pytest.mark.parametrize(
+    "name, data",
+    [("P2-05", "digits"), ("P2-06", "digits"), ("P2-07", "gaussian_map"), ("P2-08", "gaussian_map")],
+)
 def test_the_paper_is_supported_where_gradients_shift_more_with_bn(experiment, name, data):
     """And refuted with the arms exchanged, which is what the article says."""
     runs = made(relabelled_numbers(), data=data)
@@ -200,15 +202,16 @@ def relabelled_numbers() -> Numbers:
     return {"plain": ARTICLE["bn"], "bn": ARTICLE["plain"]}
 
 
-@pytest.mark.parametrize("name", ["P2-05", "P2-06"])
+@pytest.mark.parametrize("name", ["P2-07", "P2-08"])
 def test_one_arm_as_both_leaves_the_paper_undecided(experiment, name):
     found = judged(experiment, standing_for(made(data="gaussian_map"), "bn", ("plain",)), name)
     assert found.verdict == "undecided" and all(part.effect == 0 for part in found.parts)
 
 
 def test_distances_are_from_the_curves_of_the_same_net_and_rate(experiment):
-    for data, number in (("digits", 0), ("cifar10", 4), ("gaussian_map", 4)):
-        for name in ("P2-05", "P2-06"):
+    vgg, linear = ("P2-05", "P2-06"), ("P2-07", "P2-08")
+    for data, names, number in (("digits", vgg, 0), ("cifar10", vgg, 4), ("gaussian_map", linear, 4)):
+        for name in names:
             measured = [part for part in judged(experiment, made(data=data), name).beside if part.verdict == "measured"]
             assert len(measured) == number and all(0 < part.effect < 2 for part in measured)
 

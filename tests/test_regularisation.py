@@ -91,7 +91,8 @@ def test_the_sentences_are_supported_where_they_hold(runs):
     speed, narrower, rise = verdicts["S2-01"].parts
     assert speed.effect == pytest.approx(np.log10(0.5 / 0.2)) and rise.effect == pytest.approx(0.07, abs=0.002)
     assert narrower.effect == verdicts["S0-01"].parts[1].effect
-    assert verdicts["S2-23"].parts[2].n == 10 * 11 and verdicts["S2-23"].n == 10
+    scatter = next(p for p in verdicts["S2-23"].beside if p.label == module.MEAN_SCATTERS.label)
+    assert scatter.n == 10 * 11 and verdicts["S2-23"].n == 10
     assert verdicts["S2-24"].parts[0].effect == pytest.approx(0.0113, abs=4e-4)
 
 
