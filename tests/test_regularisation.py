@@ -246,7 +246,7 @@ def test_the_smoke_plan_runs_through_the_store(results):
     read = load_runs(setting, plan.complete)
     for claim in CLAIMS.values():
         assert claim.judge(read).verdict in (SUPPORTED, REFUTED, MIXED, UNDECIDED)
-    scatters = CLAIMS["S2-23"].judge(read).parts[2]
+    scatters = next(p for p in CLAIMS["S2-23"].judge(read).beside if p.label == module.MEAN_SCATTERS.label)
     assert (scatters.verdict, scatters.n) == (SUPPORTED, 20)
     for draw in EXPERIMENT.figures.values():
         assert "2 seeds" in draw(read).caption

@@ -46,7 +46,7 @@ def _experiment_text(row: dict) -> str:
         data, _, scale = name.rpartition("-")
         words = [word for word in (f"data={data}", f"scale={scale}") if word not in ("data=digits", "scale=laptop")]
         command = " ".join(["bnlab run", row["name"], *words])
-        lines.append(f"  {name:<15} {setting['runs']:>4} runs  {minutes_text(setting['minutes']):<18} {command}")
+        lines.append(f"  {name:<19} {setting['runs']:>4} runs  {minutes_text(setting['minutes']):<18} {command}")
     return "\n".join(lines)
 
 

@@ -54,7 +54,11 @@ def report(arguments: argparse.Namespace) -> int:
 
 
 def _place(arguments: argparse.Namespace, root: Path) -> Path:
-    place = Path(arguments.output) if arguments.output else root / f"report.{'pdf' if arguments.paper else 'html'}"
+    ending = ".pdf" if arguments.paper else ".html"
+    place = Path(arguments.output) if arguments.output else root / f"report{ending}"
+    if place.suffix.lower() in {".pdf", ".html", ".htm"} - {ending, ending[:4]}:
+        remedy = "leave --paper out" if arguments.paper else "add --paper"
+        raise BadInput(f"--output {place}: what is written is {ending[1:].upper()}; name it {ending}, or {remedy}")
     if place.is_dir():
         raise BadInput(f"--output {place}: is a folder; name a file in it")
     if not place.parent.is_dir():

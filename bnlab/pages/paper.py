@@ -57,7 +57,7 @@ def _title_page(paper: Paper, chapters: Sequence[Chapter]) -> None:
     paper.heading(TITLE, 20)
     paper.paragraph(f"bnlab {__version__}", colour=GREY, after=14)
     best = best_rows([row for chapter in chapters for row in chapter.rows])
-    paper.paragraph(f"{len(best)} claims have a verdict: {_counts(best)}.", 11, after=10)
+    paper.paragraph(f"Claims with a verdict: {len(best)} ({_counts(best)}).", 11, after=10)
     paper.paragraph(
         "Of a claim with verdicts in several settings the one nearest to the paper's counts here.", after=10
     )
