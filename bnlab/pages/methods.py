@@ -11,8 +11,9 @@ TEXT = (
         (
             "A claim is a sentence of an article or a paper with a test of it. S0 re-tells Goerner's talk; S1 and S2 "
             "introduce batch normalisation with Keras; S3 ends in the experiment of Santurkar et al. 2018. P1 is Ioffe "
-            "and Szegedy 2015, P2 Santurkar et al. 2018, P3 Ioffe 2017, P4 other papers. A claim's metric, direction, margin, window and seeds were fixed before the runs. A verdict is about the sentence "
-            "as it is written: supported, refuted, undecided, or mixed where its parts disagree.",
+            "and Szegedy 2015, P2 Santurkar et al. 2018, P3 Ioffe 2017, P4 other papers. A claim's metric, direction, "
+            "margin, window and seeds were fixed before the runs. A verdict is about the sentence as it is written: "
+            "supported, refuted, undecided, or mixed where its parts disagree.",
             "Kinds: E is exact, can be proved, and is tested to rounding; S is statistical and needs seeds and an "
             "interval; D is a definition or a fact about a paper or a library; X is wrong or over-stated as it is "
             "worded, so that the correct statement is tested beside it.",
@@ -26,9 +27,9 @@ TEXT = (
             "seeds; one seed has none, and decides nothing.",
             "With a margin d, supported means that the interval lies wholly above d; refuted, wholly below -d, or "
             "wholly inside -d to d where the sentence says that two things differ; undecided, anything else.",
-            "Without an interval nothing is left to chance, or seeds are missing. The effect of such a statement is minus "
-            "the largest error of an identity, minus the least miss of a form that fails, or the least distance from the "
-            "margin; it is supported where that error stays below the margin in every case tried.",
+            "Without an interval nothing is left to chance, or seeds are missing. The effect of such a statement is "
+            "minus the largest error of an identity, minus the least miss of a form that fails, or the least distance "
+            "from the margin; an identity is supported where its error stays below the margin in every case tried.",
             "p is the two-sided p-value against the edge of the margin that decided. Holm's adjustment is over all "
             "statements of one setting: a statement that several claims rest on counts once, one that is undecided "
             "counts as p = 1.",
