@@ -88,6 +88,13 @@ def paired_log_ratio(above: BySeed, below: BySeed, planned: int, note: str = "")
     return Measured(log_ratio(above, below), planned, note, lost_seeds(above, below))
 
 
+def geometric_note(sides: Mapping[str, BySeed]) -> str:
+    """The geometric mean of each side, for a note: their log ratio is the mean of the log ratios per seed."""
+    logs = {name: [v for v in _logs(values).values() if math.isfinite(v)] for name, values in sides.items()}
+    means = [f"{name} {10 ** (sum(found) / len(found)):.4g}" for name, found in logs.items() if found]
+    return f"geometric means: {', '.join(means)}" if means else ""
+
+
 def mean_measured(every: list[Measured], planned: int) -> Measured:
     """Mean of several measurements per seed; a seed that one of them has lost is lost."""
     lost = frozenset().union(*(measured.lost for measured in every))

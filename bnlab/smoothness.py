@@ -7,6 +7,7 @@ lengths in units of the learning rate, `line` is `gradient` or `random`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
@@ -14,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnlab.comparisons import LEARNING, BySeed, Cell, medians, paired_log_ratio, when_learning
-from bnlab.measures import mean_note
+from bnlab.claims import Measured
+from bnlab.comparisons import LEARNING, BySeed, Cell, geometric_note, medians, paired_log_ratio, when_learning
+from bnlab.measures import lost_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bnlab.claims import Measured
     from bnlab.store import Runs
 
 LINES = {"gradient": "", "random": "random_"}  # and how their metrics begin
@@ -106,8 +107,15 @@ class Comparison:
     def __call__(self, runs: Runs) -> Measured:
         """log10 of plain over bn: positive where bn has less."""
         plain, bn = self.sides(runs)
-        note = ", ".join(filter(None, (mean_note("plain", plain.values()), mean_note("bn", bn.values()))))
-        return paired_log_ratio(plain, bn, self.bn.planned(runs, len(bn)), note)
+        return paired_log_ratio(plain, bn, self.bn.planned(runs, len(bn)), geometric_note({"plain": plain, "bn": bn}))
+
+
+def settles(runs: Runs, cell: Cell, rate: float, factors: Factors, window: Window, within: float) -> Measured:
+    """How much nearer the median of beta is to 2 / rate than `within`, both in log10."""
+    arm = cell.of(runs)
+    found = {seed: value * rate for seed, value in window.medians(arm, beta(arm, factors)).items()}
+    effects = {seed: within - abs(math.log10(v / 2)) if v > 0 else math.nan for seed, v in found.items()}
+    return Measured(effects, cell.planned(runs, len(found)), geometric_note({"beta lr": found}), lost_seeds(found))
 
 
 def profile(arm: Runs, quantity: str, factors: Factors, window: Window, line: str = "gradient") -> pd.DataFrame:

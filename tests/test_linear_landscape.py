@@ -65,6 +65,19 @@ def test_beta_is_held_against_2_over_the_rate(runs):
     assert (plain.effect, bn.effect) == (pytest.approx(-0.9, abs=0.03), pytest.approx(0.1, abs=0.03))
 
 
+def test_notes_tell_the_means_that_the_effects_compare(runs):
+    """The difference of the logarithms of the two noted means is the effect, however far the seeds lie apart."""
+
+    def apart(row, steps, rng):
+        bend = 10.0 ** (row["seed"] % 4) * 1e4
+        return parabola(row, steps, rng, {"bn": bend, "plain": 2 * bend})
+
+    for part in SMOOTHER.judge(runs_of(apart)).parts:
+        kind, sides = part.note.split(": ")
+        plain, bn = (float(side.split()[1]) for side in sides.split(", "))
+        assert kind == "geometric means" and np.log10(plain / bn) == pytest.approx(part.effect, abs=1e-3)
+
+
 def test_few_runs_decide_nothing():
     found = SMOOTHER.judge(runs_of(keep=lambda row: row["variant"] == "bn" or row["seed"] == 0))
     assert (found.verdict, found.n, found.planned) == (UNDECIDED, 1, 10)
