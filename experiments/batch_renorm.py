@@ -82,11 +82,7 @@ def better(kind: str, window: tuple[float, float] = LATE) -> Callable[[Runs], Me
 def no_worse(window: tuple[float, float]) -> Callable[[Runs], Measured]:
     """How far renorm is above what is MARGIN below BN, with ordinary batches."""
 
-    def measured(runs: Runs) -> Measured:
-        found = better(ORDINARY, window)(runs)
-        return replace(found, effects={seed: value + MARGIN for seed, value in found.effects.items()})
-
-    return measured
+    return lambda runs: better(ORDINARY, window)(runs).raised(MARGIN)
 
 
 def above_evaluation(variant: str, kind: str, name: str = BY_BATCH) -> Callable[[Runs], Measured]:

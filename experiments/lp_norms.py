@@ -14,12 +14,16 @@ one draw of A. The histograms of a linear net stay Gaussian whatever divides the
 inputs are.
 
 Losses of different draws of A rest on different plateaus, so linear nets are compared by the share of the ten modes
-that they have learned; VGGs by training accuracy. "Comparable" is tested as nearer to bn than to plain: half-way
-between the two is the edge. The difference from bn stands beside it; "comparable" alone names no size for it.
+that they have learned; VGGs by training accuracy. "Comparable or better" is tested as no worse: not MARGIN below bn,
+wherever plain is. Beside it stand whether a norm is better than bn, and whether it is beyond half-way from plain to bn.
 
 All metrics, directions, margins, windows and seeds below were fixed before any run of the plans on the Gaussian map and
 on CIFAR-10. Seen until then: 300 steps of the five linear nets with seed 900 (where l-infinity had learned one mode,
 the others three or four), the time of 20 steps of each VGG, and the runs of `ics_vgg`, which have two of these arms.
+Two rules were changed later, after a review and before any verdict or number of the runs on the Gaussian map and on
+CIFAR-10 had been seen: half-way decided P2-01, though it tells no size of a difference from bn (where plain is as good
+as bn it refutes equals, where plain has learned nothing it supports half of bn's share); and a kurtosis within the
+margin of P2-04 refuted it, on either side of the threshold.
 """
 
 from __future__ import annotations
@@ -56,6 +60,7 @@ LINEAR = "gaussian_map"
 MODES = 10
 ACCURACY, LOSS, LEARNED = "curves/train_accuracy", "curves/train_loss", "modes/learned"
 CHANCE = 0.1
+_LEARNED = "training accuracy, or modes learned of 10"
 CHANGES = {"mean": "moments/mean_change", "variance": "moments/var_change"}
 HISTOGRAM = "activations/hist_unit"
 
@@ -90,6 +95,11 @@ def learned(runs: Runs, variant: str) -> BySeed:
     if runs.data != LINEAR:
         return over_window(arm, ACCURACY, chance=CHANCE)
     return {seed: modes / MODES for seed, modes in over_window(arm, LEARNED).items()}
+
+
+def no_worse(runs: Runs, norm: str) -> Measured:
+    """How far a net is above what is MARGIN below bn."""
+    return above_bn(runs, norm).raised(MARGIN)
 
 
 def above_half_way(runs: Runs, norm: str) -> Measured:
@@ -137,17 +147,19 @@ def not_gaussian(runs: Runs, variant: str) -> Measured:
 
 
 def _trains(norm: str) -> Part:
-    measure = partial(above_half_way, norm=norm)
-    words = "training accuracy, or modes learned of 10"
-    return Part(f"{NORMS[norm]} learns more than half-way from plain to bn", words,
-                "norm - (plain + bn) / 2 > 0", "share learned", MARGIN, measure)  # fmt: skip
+    return Part(f"{NORMS[norm]} learns no less than bn", _LEARNED, f"norm - bn > -{MARGIN:g}",
+                f"share learned above bn's less {MARGIN:g}", 0.0, partial(no_worse, norm=norm),
+                slack=MARGIN)  # fmt: skip
+
+
+def _half_way(norm: str) -> Part:
+    return Part(f"{NORMS[norm]} is beyond half-way from plain to bn", _LEARNED, "norm - (plain + bn) / 2 > 0",
+                "share learned", MARGIN, partial(above_half_way, norm=norm), beside=True, arms=(norm,))  # fmt: skip
 
 
 def _beats(norm: str, beside: bool) -> Part:
-    words = "training accuracy, or modes learned of 10"
-    label = f"{NORMS[norm]} learns more than bn"
-    measure = partial(above_bn, norm=norm)
-    return Part(label, words, "norm - bn > 0", "share learned", MARGIN, measure, beside=beside)
+    return Part(f"{NORMS[norm]} learns more than bn", _LEARNED, "norm - bn > 0", "share learned", MARGIN,
+                partial(above_bn, norm=norm), beside=beside)  # fmt: skip
 
 
 def _moves(norm: str, quantity: str) -> Part:
@@ -161,7 +173,7 @@ def _shape(variant: str) -> Part:
     label = f"{NORMS.get(variant, variant)}: |excess kurtosis| above {NOT_GAUSSIAN}"
     measure = partial(not_gaussian, variant=variant)
     return Part(label, f"kurtosis of {HISTOGRAM}, mean over layers", f"> {NOT_GAUSSIAN}", "excess kurtosis",
-                KURTOSIS_MARGIN, measure, beside=variant not in NORMS)  # fmt: skip
+                KURTOSIS_MARGIN, measure, differs=False, beside=variant not in NORMS, arms=(variant,))  # fmt: skip
 
 
 def published_curve(runs: Runs, variant: str) -> tuple | None:
@@ -199,8 +211,8 @@ CLAIMS = (
         kind="S",
         source="Santurkar et al. 2018, section 3.3, figures 5 and 6",
         tests="Share learned, mean of the last fifth of a run: training accuracy, for the linear net modes learned of "
-        "10. Comparable: nearer to bn than to plain. Beside it: norm less bn.",
-        parts=(*map(_trains, NORMS), *(_beats(norm, beside=True) for norm in NORMS)),
+        "10. Comparable or better: not 0.02 below bn. Beside it: better than bn, and beyond half-way from plain to bn.",
+        parts=(*map(_trains, NORMS), *(_beats(norm, beside=True) for norm in NORMS), *map(_half_way, NORMS)),
         published=Published(None, f"{STEPS_TO_90}; {LAST_LOSSES}", _FIGURE_5),
         figure="training",
         distances=from_figure_5,

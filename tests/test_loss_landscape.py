@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from exchanged_arms import seen_by
 from vgg_runs import relabelled, standing_for
 
 from bnlab import published, smoothness
@@ -147,6 +148,35 @@ def test_a_range_that_stays_equally_wide_is_not_wide_especially_early():
 
     assert judged("P2-12", made(steady)).verdict == "refuted"
     assert judged("P2-11", made(steady)).verdict == "supported"
+
+
+def test_the_initial_phases_begin_with_the_run():
+    """A ratio that climbs steeply until a third of the run and falls then: its median there is that at a sixth."""
+
+    def climbing(row, share):
+        return (
+            np.interp(share, [0, 1 / 3, 1], [2, 90, 2]) / row["lr"] if row["variant"] == "plain" else smooth(row, share)
+        )
+
+    def log_width(bend):
+        losses = [-a + bend * a * a / 2 for a in (0.05, 0.1, 0.2, 0.4)]
+        return np.log10(max(losses) - min(losses))
+
+    found = judged("P2-12", made(climbing))
+    initial, (middle, opening) = found, found.beside
+    at = {share: log_width(np.interp(share, [0, 1 / 3, 1], [20, 900, 20])) for share in (1 / 6, 1 / 5, 1 / 2, 5 / 6)}
+    assert initial.effect == pytest.approx(at[1 / 6] - at[5 / 6], abs=0.03)
+    assert middle.effect == pytest.approx(at[1 / 6] - at[1 / 2], abs=0.03)
+    assert opening.effect == pytest.approx(at[1 / 5] - at[5 / 6], abs=0.03)
+    assert at[1 / 5] - at[1 / 6] > 0.06
+
+
+def test_every_part_tells_what_it_compares():
+    """For the test of exchanged arms, to which the runs come when they are shipped."""
+    alone = ("beta is 2 / lr", "sets beta", "loss before training", "plain / bn")
+    for claim in CLAIMS.values():
+        for part in claim.parts:
+            assert (seen_by(part, usual()).sides is None) is any(words in part.label for words in alone), part.label
 
 
 def test_a_parabola_of_curvature_2_over_lr_is_the_edge_of_stability_and_no_floor():
