@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 # The extras that only the marked groups need, and nobody who reproduces.
 GROUPS_INSTALLED := $(VENV)/.installed-groups
 PYTEST := $(VENV)/bin/python -m pytest
-GROUPS := real_data or shipped or ray or slurm or keras or wandb or browser or kill_storm
+GROUPS := real_data or shipped or thorough or ray or slurm or keras or wandb or browser or kill_storm
 # Test processes side by side; each uses one thread.
 TEST_JOBS ?= 2
 

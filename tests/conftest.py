@@ -28,7 +28,7 @@ sys.meta_path.insert(0, Blocked())
 """
 
 
-GROUPS = ("real_data", "shipped", "ray", "slurm", "keras", "wandb", "browser", "kill_storm")
+GROUPS = ("real_data", "shipped", "thorough", "ray", "slurm", "keras", "wandb", "browser", "kill_storm")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 from exchanged_arms import Sides, seen_by
-from shipped import PACKS, unless_headline
+from shipped import PACKS
 
 from bnlab.claims import REFUTED, SUPPORTED, UNDECIDED, Measured, Part, judge_part
 from bnlab.experiment import load
@@ -22,7 +22,7 @@ TURNED = {SUPPORTED: REFUTED, UNDECIDED: UNDECIDED}
 COMPARISON = re.compile(r"\b(over(?! the)|less|minus|than)\b|\w - \w*(plain|bn)")
 
 
-@pytest.fixture(scope="module", params=unless_headline(PACKS))
+@pytest.fixture(scope="module", params=PACKS, ids=lambda p: f"{p.parent.name}-{p.name}")
 def shipped(request, tmp_path_factory):
     """The runs of a copied pack with the claims of its experiment."""
     setting = tmp_path_factory.mktemp("copy") / request.param.parent.name / request.param.name
@@ -40,6 +40,7 @@ def seen(shipped):
     return [found for found in (seen_by(part, runs) for part in parts.values()) if found]
 
 
+@pytest.mark.shipped
 def test_every_interval_belongs_to_a_part_of_its_claim(shipped):
     runs, claims = shipped
     for claim in claims:
@@ -49,6 +50,7 @@ def test_every_interval_belongs_to_a_part_of_its_claim(shipped):
         assert not missing, f"{claim.id}: give the Claim the parts of {missing}, so that their arms can be exchanged"
 
 
+@pytest.mark.shipped
 def test_exchanging_two_arms_turns_every_comparison_round(seen):
     for part, there, runs, sides in ((s.part, s.verdict, s.runs, s.sides) for s in seen if s.sides):
         back = judge_part(part, sides.exchanged(runs))
@@ -66,6 +68,7 @@ def _turned(verdict) -> str:
     return SUPPORTED if verdict.interval[1] < -verdict.margin else REFUTED
 
 
+@pytest.mark.shipped
 def test_one_arm_as_both_shows_no_difference(seen):
     for part, runs, sides in ((s.part, s.runs, s.sides) for s in seen if s.sides):
         for one in (sides, sides.turned):
@@ -76,6 +79,7 @@ def test_one_arm_as_both_shows_no_difference(seen):
                 assert part.differs and found.interval == (0.0, 0.0) and part.margin > 0, part.label
 
 
+@pytest.mark.shipped
 def test_what_names_two_things_is_exchanged(seen):
     """What is taken for one arm would pass the tests above without a comparison."""
     overlooked = [s.part.label for s in seen if s.sides is None and COMPARISON.search(s.part.label)]

@@ -16,6 +16,8 @@ from bnlab.sweeping.plan import make_plan
 from bnlab.sweeping.progress import Lines
 from bnlab.sweeping.tasks import Outcome, Patience, Task
 
+pytestmark = pytest.mark.thorough
+
 WORDS = ["scale=smoke", "variant=bn", "model=mlp", "model.activation=sigmoid", "lr=0.03", "steps=20"]
 WORDS += ["probe.names=[curves]", "probe.curves.full=never", "checkpoint=10it"]
 HANG = 3 / 60  # minutes; a run reports its step every second

@@ -63,6 +63,7 @@ def check_page(page: Figure) -> None:
             assert across <= 0.5 or down <= 0.35 * min(box.height, beside.height), (said, other)
 
 
+@pytest.mark.shipped
 def test_every_claim_and_figure_is_in_the_paper(results: Path, pages: list[Figure], capsys) -> None:
     rows = put_pack(results, "exact_identities", "synthetic-laptop") + put_pack(results, "placement", "mnist-laptop")
     assert main(["report", "--paper"]) == 0
@@ -100,6 +101,7 @@ def test_lines_are_no_wider_than_they_may_be_and_lose_nothing() -> None:
     assert wrap("", 100, 8) == [] and wrap(" a\n b ", 100, 8) == ["a b"]
 
 
+@pytest.mark.shipped
 def test_long_tables_and_hostile_names_stay_on_their_pages() -> None:
     paper = Paper()
     paper.heading("$" + HOSTILE[0], 12)

@@ -15,6 +15,8 @@ from test_store import PLAN, _finish, _planned, _same, setting  # noqa: F401 (a 
 from bnlab import paths, store
 from bnlab.cli import main
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import scaling  # noqa: E402

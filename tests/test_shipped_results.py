@@ -5,7 +5,7 @@ import json
 import shutil
 
 import pytest
-from shipped import HEADLINES, PACKS, unless_headline
+from shipped import HEADLINES, PACKS
 
 from bnlab import paths
 
@@ -32,7 +32,8 @@ def test_packs_are_whole(setting):
         assert hashlib.sha256((setting / "pack" / name).read_bytes()).hexdigest() == digest
 
 
-@pytest.mark.parametrize("setting", unless_headline(PACKS))
+@pytest.mark.shipped
+@pytest.mark.parametrize("setting", PACKS, ids=lambda p: f"{p.parent.name}-{p.name}")
 def test_figures_and_verdicts_come_out_of_the_pack(setting, results, no_torch):
     copy = results / setting.parent.name / setting.name
     shutil.copytree(setting / "pack", copy / "pack")

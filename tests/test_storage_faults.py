@@ -16,6 +16,8 @@ import pytest
 from fault_tools import AFTER, BEFORE, REFUSED, SHORT, TORN, Attempt, Fault, attempt, digest, tiny
 from survival import Survey
 
+pytestmark = pytest.mark.thorough
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 SMALL = ["scale=smoke", "model=mlp", "model.activation=sigmoid", "probe.names=[curves]", "probe.curves.full=never"]
 COMMAND = ["run", "activation_histograms", *SMALL, "variant=bn", "lr=0.03", "seed=0", "checkpoint=100it"]
