@@ -162,7 +162,11 @@ def test_a_signal_outside_of_training(capsys, monkeypatch, number, code, by):
 
     monkeypatch.setattr("bnlab.commands.listing.show_status", stop)
     before = signal.getsignal(signal.SIGTERM)
-    line = fails(capsys, ["status", "ics_vgg"], code)
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts behind it ignores Ctrl-C
+    try:
+        line = fails(capsys, ["status", "ics_vgg"], code)
+    finally:
+        signal.signal(signal.SIGINT, inherited)
     assert f"stopped by {by}" in line and line.endswith("start again with: bnlab status ics_vgg")
     assert signal.getsignal(signal.SIGTERM) is before
 
