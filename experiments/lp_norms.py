@@ -23,12 +23,14 @@ the others three or four), the time of 20 steps of each VGG, and the runs of `ic
 Two rules were changed later, after a review and before any verdict or number of the runs on the Gaussian map and on
 CIFAR-10 had been seen: half-way decided P2-01, though it tells no size of a difference from bn (where plain is as good
 as bn it refutes equals, where plain has learned nothing it supports half of bn's share); and a kurtosis within the
-margin of P2-04 refuted it, on either side of the threshold.
+margin of P2-04 refuted it, on either side of the threshold. Before the first of these runs the statements about the
+linear net got ids of their own (P2-09, P2-10, P2-23).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -203,53 +205,85 @@ def from_figure_5(runs: Runs) -> Iterator[Verdict]:
             yield distance_beside(label, unit, own_curve(runs, variant), told, planned(runs))
 
 
-CLAIMS = (
-    Claim(
-        id="P2-01",
-        says="Dividing by the l1, l2 or l-infinity norm trains a net comparably to batch normalisation, or better "
-        "(section 3.3, in our words).",
+@dataclass(frozen=True)
+class NormedNet:
+    """One of the paper's two nets, the data sets on which it is trained here, and what is measured of its learning."""
+
+    name: str
+    data: tuple[str, ...]
+    learned: str
+    told: str
+
+
+VGG_NET = NormedNet("VGG", ("digits", "cifar10"), "training accuracy", STEPS_TO_90)
+LINEAR_NET = NormedNet("deep linear net", (LINEAR,), "modes learned of 10", LAST_LOSSES)
+
+
+def _comparable(id: str, net: NormedNet) -> Claim:
+    return Claim(
+        id=id,
+        says="Dividing by the l1, l2 or l-infinity norm trains a net comparably to batch normalisation, or better: the "
+        f"{net.name} (section 3.3, in our words).",
         kind="S",
         source="Santurkar et al. 2018, section 3.3, figures 5 and 6",
-        tests="Share learned, mean of the last fifth of a run: training accuracy, for the linear net modes learned of "
-        "10. Comparable or better: not 0.02 below bn. Beside it: better than bn, and beyond half-way from plain to bn.",
+        tests=f"Share learned, mean of the last fifth of a run: {net.learned}. Comparable or better: not {MARGIN:g} "
+        "below bn. Beside it: better than bn, and beyond half-way from plain to bn.",
         parts=(*map(_trains, NORMS), *(_beats(norm, beside=True) for norm in NORMS), *map(_half_way, NORMS)),
-        published=Published(None, f"{STEPS_TO_90}; {LAST_LOSSES}", _FIGURE_5),
+        published=Published(None, net.told, _FIGURE_5),
         figure="training",
         distances=from_figure_5,
-    ),
-    Claim(
-        id="P2-02",
-        says="In deep linear nets the l1 norm trains even better than batch normalisation (section 3.3, in our words).",
-        kind="S",
-        source="Santurkar et al. 2018, section 3.3, figure 5",
-        tests="Share learned with l1 less that with bn, as in P2-01; the sentence is about the linear net, that is the "
-        "setting gaussian_map, and elsewhere the same is compared on another net.",
-        parts=(_beats("l1", beside=False),),
-        published=Published(None, LAST_LOSSES, _FIGURE_5),
-        figure="training",
-    ),
-    Claim(
-        id="P2-03",
+        only=net.data,
+    )
+
+
+def _shifts_more(id: str, net: NormedNet) -> Claim:
+    return Claim(
+        id=id,
         says="Nets normalised by l_p norms shift the distributions of their layers' inputs more than the plain net "
-        "does (section 3.3, in our words).",
+        f"does: the {net.name} (section 3.3, in our words).",
         kind="S",
         source="Santurkar et al. 2018, section 3.3, figures 12 and 13",
         tests="How far mean and variance of a layer's input to the activation move between records: norm over plain, "
         "median over the run, geometric mean over the recorded layers.",
         parts=tuple(_moves(norm, quantity) for norm in NORMS for quantity in CHANGES),
         figure="distributions",
-    ),
-    Claim(
-        id="P2-04",
-        says="Divided by an l_p norm, the inputs of the layers are no longer distributed like a Gaussian (section 3.3, "
-        "in our words).",
+        only=net.data,
+    )
+
+
+def _no_gaussian(id: str, net: NormedNet) -> Claim:
+    return Claim(
+        id=id,
+        says="Divided by an l_p norm, the inputs of the layers are no longer distributed like a Gaussian: the "
+        f"{net.name} (section 3.3, in our words).",
         kind="S",
         source="Santurkar et al. 2018, section 3.3, figure 14",
         tests="|Excess kurtosis| of what goes into the activation of one unit, mean over the recorded layers; 0 for a "
         "Gaussian.",
         parts=tuple(map(_shape, (*NORMS, "bn", "plain"))),
         figure="distributions",
+        only=net.data,
+    )
+
+
+CLAIMS = (
+    _comparable("P2-01", VGG_NET),
+    Claim(
+        id="P2-02",
+        says="In deep linear nets the l1 norm trains even better than batch normalisation (section 3.3, in our words).",
+        kind="S",
+        source="Santurkar et al. 2018, section 3.3, figure 5",
+        tests="Share learned with l1 less that with bn, mean of the last fifth of a run: modes learned of 10.",
+        parts=(_beats("l1", beside=False),),
+        published=Published(None, LAST_LOSSES, _FIGURE_5),
+        figure="training",
+        only=LINEAR_NET.data,
     ),
+    _shifts_more("P2-03", VGG_NET),
+    _no_gaussian("P2-04", VGG_NET),
+    _comparable("P2-09", LINEAR_NET),
+    _shifts_more("P2-10", LINEAR_NET),
+    _no_gaussian("P2-23", LINEAR_NET),
 )
 
 
@@ -321,7 +355,7 @@ def draw_distributions(runs: Runs) -> Drawing:
     axes[-1].axhline(NOT_GAUSSIAN, color="black", linewidth=0.6, linestyle=":")
     axes[0].set_ylabel("median over the run")
     legend(figure, marks.handles(VARIANTS, line=False), 5)
-    words = f"{_spread(runs)}. Dots: seeds. Dotted: what P2-04 takes for the edge of a Gaussian; 0 is one."
+    words = f"{_spread(runs)}. Dots: seeds. Dotted: what is taken for the edge of a Gaussian; 0 is one."
     return finish(figure, [numbers], runs, f"Mean and 95 % t interval, {words}")
 
 
