@@ -6,10 +6,11 @@ own, from the command to the whole first page, with the files in the system's ca
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import platform
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -49,7 +50,7 @@ def measure(root: Path) -> dict[str, float]:
     """
     began = time.perf_counter()
     command = [sys.executable, "-m", "bnlab", "dashboard", "--results", str(root), "--port", "0"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         address = re.search(r"http://\S+", server.stdout.readline())[0]
         took = {"address printed": time.perf_counter() - began, "(worked)": _worked(server.pid)}
@@ -71,16 +72,20 @@ def _worked(process: int) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def main(counts: list[int]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("counts", nargs="*", type=int, metavar="RUNS", default=COUNTS, help="runs in the folder")
+    counts = parser.parse_args().counts
+    load, columns = os.getloadavg()[0], {}
     for runs in counts:
-        root = Path(tempfile.mkdtemp(prefix="bnlab-pages-"))
-        try:
-            make(root, runs)
-            took = measure(root)
-        finally:
-            shutil.rmtree(root)
-        print(f"{runs:>7,} runs: " + ", ".join(f"{what} {1000 * seconds:.0f} ms" for what, seconds in took.items()))
+        with tempfile.TemporaryDirectory(prefix="bnlab-pages-") as root:
+            make(Path(root), runs)
+            columns[f"{runs:,} runs"] = measure(Path(root))
+    print(f"cores {os.cpu_count()}, python {platform.python_version()}, load before {load:.1f}\n")
+    print(f"| ms | {' | '.join(columns)} |\n|{'---|' * (1 + len(columns))}")
+    for what in next(iter(columns.values())):
+        print(f"| {what} | {' | '.join(f'{1000 * took[what]:.0f}' for took in columns.values())} |")
 
 
 if __name__ == "__main__":
-    main([int(word) for word in sys.argv[1:]] or list(COUNTS))
+    main()
