@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bnlab.claims import MEASURED, MIXED, REFUTED, SUPPORTED, UNDECIDED, Claim, Verdict
+from bnlab.claims import MEASURED, MIXED, REFUTED, SUPPORTED, UNDECIDED, Claim, Verdict, whole_verdict
 from bnlab.stats import holm
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SCALE_RANKS = {"paper": 3, "laptop": 2}
 DEMONSTRATION = "digits"
 
+LEVEL = 0.05  # of Holm's adjustment
+UNDONE = "†"  # stands behind a verdict that the adjustment would undo
+UNDONE_TEXT = "undecided, were p adjusted by Holm's method over all statements of its setting"
 LEVEL_TEXT = "95 % Student-t intervals over seeds"
 
 
@@ -102,7 +105,19 @@ def with_holm(rows: Sequence[dict]) -> list[dict]:
 def after_holm(rows: Sequence[dict]) -> tuple[int, int]:
     """How many statements were decided by an interval, and how many of those stay so after Holm's adjustment."""
     decided = [s["holm"] for s in _tested(rows) if s["verdict"] != UNDECIDED]
-    return len(decided), sum(p < 0.05 for p in decided)
+    return len(decided), sum(p < LEVEL for p in decided)
+
+
+def verdict_text(row: dict) -> str:
+    """The verdict of a claim, with UNDONE behind it where Holm's adjustment leaves too little of it."""
+    return f"{row['verdict']} {UNDONE}" if undone_by_holm(row) else row["verdict"]
+
+
+def undone_by_holm(row: dict) -> bool:
+    """Whether the verdict would be another, were all statements undecided whose p is not below LEVEL once adjusted."""
+    parts = row["parts"] or [row]
+    left = [UNDECIDED if (part["holm"] or 0) >= LEVEL else part["verdict"] for part in parts]
+    return whole_verdict(left) != row["verdict"]
 
 
 def _statements(rows: Sequence[dict]) -> list[dict]:

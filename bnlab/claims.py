@@ -193,18 +193,20 @@ def combine(verdicts) -> Verdict:
     beside = tuple(replace(v, beside=()) for v in everything if v.beside)
     if len(parts) == 1:
         return replace(parts[0], beside=beside)
-    said = {v.verdict for v in parts}
-    if MIXED in said or {SUPPORTED, REFUTED} <= said:
-        word = MIXED
-    elif len(said) == 1:
-        word = said.pop()
-    else:
-        word = UNDECIDED
     weakest = min(parts, key=lambda v: (v.n - v.planned, v.n))
+    word = whole_verdict(v.verdict for v in parts)
     whole = replace(parts[0], verdict=word, n=weakest.n, planned=weakest.planned, label="", p=None)
     if (parts[0].n, parts[0].planned) != (weakest.n, weakest.planned):
         whole = replace(whole, effect=None, interval=None)
     return replace(whole, note=tally(parts), parts=parts, beside=beside)
+
+
+def whole_verdict(words: Iterable[str]) -> str:
+    """The verdict of a sentence whose parts have these."""
+    said = set(words)
+    if MIXED in said or {SUPPORTED, REFUTED} <= said:
+        return MIXED
+    return said.pop() if len(said) == 1 else UNDECIDED
 
 
 def tally(parts: Sequence[Verdict]) -> str:

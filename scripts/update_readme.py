@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bnlab import paths
-from bnlab.claim_report import best_rows, effect_text, interval_text, n_text, published_text
+from bnlab.claim_report import best_rows, effect_text, interval_text, n_text, published_text, verdict_text
 from bnlab.claims import VERDICTS
-from bnlab.commands.choosing import ARTICLES, totals
+from bnlab.commands.choosing import totals
 from bnlab.commands.words import parse_selection, targets
+from bnlab.compose import card, experiment_names
+from bnlab.literature import ARTICLES, PAPERS, SOURCES, family, source_id
 
 ROOT = Path(__file__).resolve().parents[1]
 CLAIMS = 92  # of the articles
@@ -44,20 +46,47 @@ def headlines(rows: list[dict]) -> str:
 def everything(rows: list[dict]) -> str:
     """All verdicts: the articles' claims, then the statements of papers."""
     lines = []
-    for kind, says in (("Claims of the articles", "article"), ("Statements of the papers", "paper")):
-        of_kind = [row for row in rows if row["id"].startswith(ARTICLES) == (says == "article")]
-        lines += [f"## {kind}", "", f"{totals(of_kind)}.", "", *_table(of_kind, f"the {says} says")]
+    for title, kind, says in (("Claims of the articles", ARTICLES, "the article says"),
+                              ("Statements of the papers", PAPERS, "the paper says")):  # fmt: skip
+        of_kind = [row for row in rows if family(row["id"]) == kind]
+        lines += [f"## {title}", "", f"{totals(of_kind)}.", "", *_table(of_kind, says)]
     return "\n".join(lines).rstrip()
+
+
+def sources() -> str:
+    """Every source with the ids of its claims, those of experiments whose results are not stored too."""
+    ids = sorted({id for name in experiment_names() for id in card(name).claims})
+    lines = ["| claims | source | is |", "|---|---|---|"]
+    for name, source in SOURCES.items():
+        of = [int(id.partition("-")[2]) for id in ids if source_id(id) == name]
+        named = f"[{source.name}]({source.address})" if source.address else source.name
+        lines.append(f"| {_spans(name, of)} | {named} | {source.about} |" if of else "")
+    return "\n".join(filter(None, lines))
+
+
+def _spans(name: str, numbers: list[int]) -> str:
+    """`P2-01 to P2-04, P2-11` of sorted numbers."""
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    pairs = [dict.fromkeys((f"{name}-{first:02d}", f"{name}-{last:02d}")) for first, last in zip(starts, ends)]
+    return ", ".join(" to ".join(pair) for pair in pairs)
 
 
 def _counts(rows: list[dict]) -> Iterator[str]:
     yield f"| source | claims | {' | '.join(VERDICTS)} |"
     yield f"|{'---|' * (2 + len(VERDICTS))}"
-    for name in ("S0", "S1", "S2", "S3", ARTICLES, "P1", "P2", "P3"):
-        of = [row["verdict"] for row in rows if row["id"].startswith(name)]
-        shown = f"**the articles' {CLAIMS}**" if name == ARTICLES else name
-        if of:
-            yield f"| {shown} | {len(of)} | {' | '.join(str(of.count(word)) for word in VERDICTS)} |"
+    for kind in (ARTICLES, PAPERS):
+        of_kind = [row for row in rows if family(row["id"]) == kind]
+        for name, source in SOURCES.items():
+            if of := [row for row in of_kind if source_id(row["id"]) == name]:
+                yield _count(f"{name}: {source.name}", of)
+        if kind == ARTICLES:
+            yield _count(f"**the articles' {CLAIMS}**", of_kind)
+
+
+def _count(shown: str, rows: list[dict]) -> str:
+    words = [row["verdict"] for row in rows]
+    return f"| {shown} | {len(words)} | {' | '.join(str(words.count(word)) for word in VERDICTS)} |"
 
 
 def _table(rows: list[dict], says: str) -> Iterator[str]:
@@ -103,8 +132,13 @@ def _line(row: dict, folder: str) -> str:
         effect = ", ".join(f"{words.count(w)} of {len(words)} parts {w}" for w in dict.fromkeys(words))
     else:
         effect = f"{effect_text(row)} {interval_text(row)}"
-    cells = (f"[{row['id']}]({_page(row, folder)})", row["says"], f"**{row['verdict']}**", effect, n_text(row))
+    cells = (f"[{row['id']}]({_page(row, folder)})", row["says"], _bold(row), effect, n_text(row))
     return f"| {' | '.join(_cell(c) for c in (*cells, published_text(row), row['data'] + '-' + row['scale']))} |"
+
+
+def _bold(row: dict) -> str:
+    """The verdict in bold, with its mark behind it."""
+    return verdict_text(row).replace(row["verdict"], f"**{row['verdict']}**")
 
 
 def _cell(text: str) -> str:
@@ -119,8 +153,8 @@ def pages() -> dict[Path, dict[str, str]]:
     """Every page with the text of its measured parts, by their names."""
     rows = judged(ROOT / "results")
     return {
-        ROOT / "README.md": {"verdicts": headlines(rows), "throughput": measured("throughput")},
-        ROOT / "results" / "README.md": {"verdicts": everything(rows)},
+        ROOT / "README.md": {"verdicts": headlines(rows), "sources": sources(), "throughput": measured("throughput")},
+        ROOT / "results" / "README.md": {"verdicts": everything(rows), "sources": sources()},
         ROOT / "docs" / "sweeps.md": {"scaling": measured("scaling")},
     }
 

@@ -81,3 +81,14 @@ def test_statements_of_papers_are_counted_apart():
     rows = [{"id": "S0-01", "verdict": "mixed"}, {"id": "P2-11", "verdict": "refuted"}]
     assert totals(rows) == "1 claim: 1 mixed; 1 statement of papers: 1 refuted"
     assert totals(rows[1:] * 2) == "2 statements of papers: 2 refuted"
+
+
+def test_claims_of_ones_own_are_counted_apart():
+    rows = [{"id": id, "verdict": "supported"} for id in ("S3-01", "X1-01", "X1-02", "S4-01")]
+    assert totals(rows) == "1 claim: 1 supported; 3 claims of your own: 3 supported"
+    assert totals(rows[1:2]) == "1 claim of your own: 1 supported"
+
+
+def test_the_source_of_each_claim_is_named(shown):
+    *_, source, last = shown().splitlines()
+    assert source == "S1  Batch Normalization" and last.startswith("2 claims")

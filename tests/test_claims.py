@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bnlab import paths
-from bnlab.claim_report import after_holm, claim_row, claim_rows, claims_markdown, with_holm
+from bnlab.claim_report import after_holm, claim_row, claim_rows, claims_markdown, undone_by_holm, with_holm
 from bnlab.claims import (
     MIXED,
     REFUTED,
@@ -23,7 +23,7 @@ from bnlab.claims import (
     decide,
     judge_part,
 )
-from bnlab.commands.reading import _claims_text, _warn_of_fuller_pack, judge_claims
+from bnlab.commands.reading import _claims_lines, _warn_of_fuller_pack, judge_claims
 from bnlab.commands.words import Target
 from bnlab.comparisons import mean_measured
 from bnlab.experiment import Experiment
@@ -128,7 +128,7 @@ def test_a_refuted_part_of_an_undecided_whole_is_told():
     text = claims_markdown([row])
     assert "Of the whole: 1 of 2 parts refuted, 1 undecided." in text
     assert "| per part: 1 refuted, 1 undecided |" in text
-    shown = _claims_text([row])
+    shown = "\n".join(_claims_lines([row]))
     assert "per part: 1 refuted, 1 undecided" in shown and "1 of 3" in shown and "[" not in shown
 
 
@@ -240,6 +240,27 @@ def test_both_p_values_of_every_statement_are_told():
     assert (undecided["p"], undecided["holm"], both["holm"]) == (None, None, None)
     assert [part["holm"] for part in again["parts"]] == [up["holm"], alone["holm"]]
     assert f"| {up['p']:.2g} | {up['holm']:.2g} |" in claims_markdown([both, alone])
+
+
+def test_a_verdict_that_holms_adjustment_undoes_is_marked():
+    """Four tests: the weak one's p of 0.027 is multiplied by 3, and so no more below 0.05."""
+    weak = {0: 0.25, 1: 0.6, 2: 0.2, 3: 0.7, 4: 0.4}
+    weaker = {seed: -value - 0.001 for seed, value in weak.items()}
+    wide = {0: -1.0, 1: 1.0, 2: 0.0}
+    rows = _rows((_part(UP),), (_part(weak),), (_part(UP), _part(weaker)), (_part(UP), _part(wide)), (_part(wide),))
+    assert [row["verdict"] for row in rows] == [SUPPORTED, SUPPORTED, MIXED, UNDECIDED, UNDECIDED]
+    assert rows[1]["p"] < 0.05 <= rows[1]["holm"]
+    assert [undone_by_holm(row) for row in rows] == [False, True, True, False, False]
+    lines = _claims_lines(rows)
+    assert sum("†" in line for line in lines) == 3 and lines[-2].startswith("† undecided, were p adjusted")
+    assert not any("†" in line for line in _claims_lines(rows[:1]))
+
+
+def test_a_mixed_verdict_stays_while_firm_parts_disagree():
+    weak = {0: 0.25, 1: 0.6, 2: 0.2, 3: 0.7, 4: 0.4}
+    row, _ = _rows((_part(UP), _part(DOWN), _part(weak)), (_part({0: -1.0, 1: 1.0, 2: 0.0}),))
+    assert [part["holm"] >= 0.05 for part in row["parts"]] == [False, False, True]
+    assert row["verdict"] == MIXED and not undone_by_holm(row)
 
 
 def test_no_one_number_stands_for_several_parts():

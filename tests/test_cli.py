@@ -66,8 +66,18 @@ def test_list_has_every_experiment_and_setting(capsys):
     assert "bnlab run activation_histograms data=mnist\n" in text
 
 
+def test_list_can_be_narrowed_to_experiments(capsys):
+    names = ["placement", "ics_vgg"]
+    assert [row["name"] for row in json.loads(bnlab(capsys, "list", *names, names[0], "--json")[1])] == names
+    text = bnlab(capsys, "list", "ics_vgg")[1]
+    assert text.startswith("ics_vgg\n") and "placement" not in text
+    code, _, said = bnlab(capsys, "list", "ics_vg")
+    assert code == 2 and "did you mean 'ics_vgg'?" in said
+
+
 def test_status_tells_the_state_of_every_run(capsys, results):
-    assert "no runs in" in bnlab(capsys, "status")[1]
+    results.mkdir()
+    assert bnlab(capsys, "status")[1] == f"no runs in {results}; `bnlab list` shows what can be run\n"
     done, failed, gone = make_plan("ics_vgg", ["scale=smoke"]).runs[:3]
     put_run(results, done, state="done", step=12, seconds=1.5)
     put_run(results, failed, state="failed", attempts=2, error="ValueError: no luck")
@@ -139,8 +149,9 @@ def test_of_too_many_runs_the_two_ends_are_shown(capsys, monkeypatch):
     [(["--help"], 0.6), (["list"], 0.6), (["status"], 0.6), (["run", "ics_vgg", "--dry-run"], 1.0)],
     ids=lambda x: " ".join(x) if isinstance(x, list) else "",
 )
-def test_quick_commands_are_quick(words, limit):
+def test_quick_commands_are_quick(words, limit, results):
     """In processor time, the best of at most three: a busy machine must not decide this."""
+    results.mkdir()
 
     def seconds() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

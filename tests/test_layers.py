@@ -17,7 +17,7 @@ FILES = sorted([*(CHECKOUT / "bnlab").rglob("*.py"), *(CHECKOUT / "experiments")
 LAYERS = (
     ("bnlab", "errors", "paths"),
     ("assets", "ranges"),
-    ("cadence", "published", "extensions"),
+    ("cadence", "published", "extensions", "literature"),
     ("config.norm", "config.data", "config.model", "config.optim", "config.probe"),
     ("config.procedure", "config.tracker", "config.launcher", "config.checks"),
     ("config.run",),
@@ -205,7 +205,8 @@ def test_the_tracker_package_never_loads_torch_or_wandb(isolated) -> None:
 
 
 @pytest.mark.parametrize("words", ["--help", "list", "list --json", "status", "status --json"])
-def test_quick_commands_load_nothing_slow(isolated, words: str) -> None:
+def test_quick_commands_load_nothing_slow(isolated, results: Path, words: str) -> None:
+    results.mkdir()
     code = (
         f"sys.argv = ['bnlab', *{words.split()!r}]\n"
         "try:\n    runpy.run_module('bnlab', run_name='__main__', alter_sys=True)\n"

@@ -28,7 +28,7 @@ def refused(capsys, *words: str) -> tuple[int, str]:
 
 def test_a_folder_that_is_not_there(capsys, results: Path) -> None:
     code, said = refused(capsys)
-    assert code == 2 and f"{results}: no such folder" in said and "--results DIR" in said
+    assert code == 4 and f"{results}: no such folder" in said and "--results DIR" in said
 
 
 def test_a_port_that_is_taken(capsys, results: Path) -> None:

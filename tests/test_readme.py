@@ -1,5 +1,6 @@
 """README's numbers are the stored ones, its pictures exist, and its commands run."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -10,8 +11,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+ALL = (ROOT / "results" / "README.md").read_text()
+LAST = {0: 27, 1: 15, 2: 28, 3: 22}  # claims of each article
 BLOCKS = re.findall(r"^```\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+INLINE = re.findall(r"`(bnlab [^`]+)`", re.sub(r"^```.*?^```$", "", README, flags=re.DOTALL | re.MULTILINE))
+PLACEHOLDER = re.compile(r"[A-Z]{2,}|[\[|]|\.\.\.")
 COMMANDS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line.startswith("bnlab ")]
+COMMANDS += [command for command in dict.fromkeys(INLINE) if not PLACEHOLDER.search(command) and " " in command[6:]]
 
 
 def _run(*words: str) -> subprocess.CompletedProcess:
@@ -40,6 +46,32 @@ def test_every_claim_of_the_articles_has_a_row():
     assert len(shown) == len(set(shown)) == 92
 
 
+def test_verdicts_that_holms_adjustment_undoes_are_marked():
+    """Of every setting shown: a verdict stays where a part of each word that it needs has an adjusted p below 0.05."""
+    marked = set(re.findall(r"^\| \[([SP]\d-\d\d)\].*?\*\* † \|", ALL, re.MULTILINE))
+    shown = {}
+    for id, page in re.findall(r"^\| \[([SP]\d-\d\d)\]\((.*?)\.md#", ALL, re.MULTILINE):
+        rows = json.loads((ROOT / "results" / f"{page}.json").read_text())
+        shown[id] = next(row for row in rows if row["id"] == id)
+    assert marked == {id for id, row in shown.items() if _undone(row)}
+    assert marked and marked < set(shown)
+
+
+def _undone(row: dict) -> bool:
+    parts = row["parts"] or [row]
+    firm = {part["verdict"] for part in parts if part["holm"] is None or part["holm"] < 0.05}
+    shaken = [part for part in parts if part["holm"] is not None and part["holm"] >= 0.05]
+    decided = row["verdict"] != "undecided"
+    return decided and bool(shaken) and not (row["verdict"] == "mixed" and {"supported", "refuted"} <= firm)
+
+
+def test_every_source_is_named_with_its_claims():
+    for page in (README, ALL):
+        table = page.split("<!-- sources: begin -->")[1].split("<!-- sources: end -->")[0]
+        assert [line[2:16] for line in table.splitlines()[3:7]] == [f"S{i}-01 to S{i}-{n}" for i, n in LAST.items()]
+        assert all(year in table for year in ("Szegedy 2015", "Madry 2018", "Ioffe 2017"))
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_run(command, tmp_path):
     words = shlex.split(command)[1:]
@@ -60,6 +92,16 @@ def test_every_command_is_documented():
 
     documented = set(re.findall(r"^\| `bnlab ([a-z]+)", README, re.MULTILINE))
     assert documented == set(known)
+
+
+@pytest.mark.parametrize("row", re.findall(r"^\| `bnlab (.*?)` \|", README, re.MULTILINE))
+def test_a_documented_command_takes_its_options(row, capsys):
+    from bnlab.cli import main
+
+    with pytest.raises(SystemExit):
+        main([row.split()[0].partition("\\")[0], "--help"])
+    known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    assert set(re.findall(r"--[a-z-]+", row)) <= known
 
 
 def test_every_experiment_is_introduced():

@@ -8,9 +8,14 @@ from pathlib import Path
 
 from bnlab.commands.words import Target, is_stored, parse_selection, split_words, stored_targets, targets
 from bnlab.errors import BadInput
+from bnlab.literature import ARTICLES, OWN, PAPERS, family
 
 CLAIM_ID = re.compile(r"[A-Z]+[0-9]+-[0-9]+", re.IGNORECASE)
-ARTICLES = "S"  # ids of the articles' claims begin so, ids of statements of papers with P
+COUNTED = {  # apart, in this order: one and many of them
+    ARTICLES: ("claim", "claims"),
+    PAPERS: ("statement of papers", "statements of papers"),
+    OWN: ("claim of your own", "claims of your own"),
+}
 
 
 def claim_targets(root: Path, words: Sequence[str]) -> tuple[list[Target], frozenset[str]]:
@@ -60,16 +65,13 @@ def parse_verdicts(text: str | None) -> frozenset[str]:
 
 
 def totals(rows: Sequence[dict]) -> str:
-    """`92 claims: 58 supported, 34 refuted`; statements of papers are counted apart."""
-    articles = [row["verdict"] for row in rows if row["id"].startswith(ARTICLES)]
-    papers = [row["verdict"] for row in rows if not row["id"].startswith(ARTICLES)]
-    words = [_counted(articles, "claim")] if articles or not papers else []
-    return "; ".join([*words, *([_counted(papers, "statement of papers", "statements of papers")] if papers else [])])
+    """`92 claims: 58 supported, 34 refuted`; statements of papers are counted apart, and so are claims of one's own."""
+    of = {kind: [row["verdict"] for row in rows if family(row["id"]) == kind] for kind in COUNTED}
+    return "; ".join(_counted(verdicts, *COUNTED[kind]) for kind, verdicts in of.items() if verdicts) or "0 claims"
 
 
-def _counted(verdicts: Sequence[str], one: str, many: str = "claims") -> str:
+def _counted(verdicts: Sequence[str], one: str, many: str) -> str:
     from bnlab.claims import VERDICTS
 
     each = [f"{verdicts.count(word)} {word}" for word in VERDICTS if word in verdicts]
-    whole = f"{len(verdicts)} {one if len(verdicts) == 1 else many}"
-    return f"{whole}: {', '.join(each)}" if each else whole
+    return f"{len(verdicts)} {one if len(verdicts) == 1 else many}: {', '.join(each)}"

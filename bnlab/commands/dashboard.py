@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 
-from bnlab.commands.words import add_results
+from bnlab.commands.words import add_results, need_results
 from bnlab.errors import EnvironmentFault
 from bnlab.paths import results_root
 
@@ -32,5 +32,7 @@ def dashboard(arguments: argparse.Namespace) -> int:
         raise EnvironmentFault(f"the dashboard needs {', '.join(missing)}; type `pip install 'bnlab[dashboard]'`")
     from bnlab.pages.serve import serve
 
-    serve(results_root(arguments.results), arguments.port, arguments.open)
+    root = results_root(arguments.results)
+    need_results(root)
+    serve(root, arguments.port, arguments.open)
     return 0

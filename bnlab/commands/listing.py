@@ -6,14 +6,16 @@ import argparse
 import json
 import textwrap
 from collections import Counter
+from pathlib import Path
 
-from bnlab.commands.tables import minutes_text, overrides_text, table
-from bnlab.commands.words import add_json, add_results
+from bnlab.commands.tables import count_text, minutes_text, overrides_text, table
+from bnlab.commands.words import add_json, add_results, need_results
 from bnlab.errors import BadInput
 from bnlab.paths import results_root
 
 
 def configure_list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all there are")
     add_json(parser)
     parser.set_defaults(act=list_experiments)
 
@@ -22,7 +24,7 @@ def list_experiments(arguments: argparse.Namespace) -> int:
     from bnlab.compose import card, experiment_names
     from bnlab.sweeping.plan import count_runs
 
-    cards = [card(name) for name in experiment_names()]
+    cards = [card(name) for name in dict.fromkeys(arguments.experiments) or experiment_names()]
     rows = [
         {
             "name": said.name,
@@ -63,14 +65,25 @@ def show_status(arguments: argparse.Namespace) -> int:
     root = results_root(arguments.results)
     if arguments.experiment and not (root / arguments.experiment).is_dir():
         _check_experiment(arguments.experiment)
+    need_results(root)
     rows = [_status_row(run) for run in all_runs(root, arguments.experiment)]
     if arguments.json:
         print(json.dumps(rows, indent=1))
     elif rows:
         print(_status_text(rows))
     else:
-        print(f"no runs in {root}; `bnlab list` shows what can be run")
+        print(_no_runs_text(root, arguments.experiment))
     return 0
+
+
+def _no_runs_text(root: Path, experiment: str | None) -> str:
+    """What lies in the folder instead, as in a fresh clone, and how to see it."""
+    packs = [index for index in root.glob("*/*/pack/runs.json") if experiment in (None, index.parents[2].name)]
+    if not packs:
+        return f"no runs in {root}; `bnlab list` shows what can be run"
+    words = f" {experiment}" if experiment else ""
+    see = f"`bnlab claims{words}` shows their verdicts, `bnlab figures{words}` draws them, `bnlab dashboard` has both"
+    return f"no runs in {root}, but the packs of {count_text(len(packs), 'setting')}: {see}"
 
 
 def _check_experiment(name: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bnlab import paths
-from bnlab.commands.words import Target, add_selection, parse_selection, stored_targets, targets
+from bnlab.commands.words import Target, add_selection, need_results, parse_selection, stored_targets, targets
 from bnlab.errors import INCOMPLETE, Incomplete
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def unpack(arguments: argparse.Namespace) -> int:
 
     root = paths.results_root(arguments.results)
     admitted = targets(root, parse_selection(arguments.words))
+    need_results(root)
     packed = [target for target in admitted if paths.pack_index(paths.pack_dir(target.directory)).exists()]
     if not packed:
         raise Incomplete(f"{root}: no pack of this selection; `bnlab pack` writes one from finished runs")

@@ -15,6 +15,7 @@ from bnlab.commands.choosing import claim_targets, parse_verdicts, totals
 from bnlab.commands.tables import table
 from bnlab.commands.words import Target, add_json, add_selection, add_source, stored_targets
 from bnlab.errors import INCOMPLETE, Incomplete, IntegrityError
+from bnlab.literature import SOURCES, source_id
 
 if TYPE_CHECKING:
     from bnlab.store import Runs
@@ -110,7 +111,7 @@ def judge_claims(
     if as_json:
         print(json.dumps([{key: row[key] for key in JSON_KEYS} for row in shown], indent=1, ensure_ascii=False))
     else:
-        print("\n".join([*([_claims_text(shown)] if shown else []), totals(shown)]))
+        print("\n".join([*(_claims_lines(shown) if shown else []), totals(shown)]))
     return INCOMPLETE if any(row["n"] == 0 for row in shown) else 0
 
 
@@ -167,14 +168,15 @@ def _write(path: Path, text: str) -> None:
         write_aside(path, content)
 
 
-def _claims_text(rows: Sequence[dict]) -> str:
-    from bnlab.claim_report import n_text, published_text, whole_texts
+def _claims_lines(rows: Sequence[dict]) -> list[str]:
+    """A table of the claims, each with its sentence below, then what its marks and the ids of its sources mean."""
+    from bnlab.claim_report import n_text, published_text, verdict_text, whole_texts
 
     header = ("claim", "verdict", "effect", "interval", "n", "published", "where", "from")
     cells = [
         (
             row["id"],
-            row["verdict"],
+            verdict_text(row),
             *whole_texts(row),
             n_text(row),
             textwrap.shorten(published_text(row), 40, placeholder=" …"),
@@ -185,4 +187,15 @@ def _claims_text(rows: Sequence[dict]) -> str:
     ]
     head, *lines = table(header, cells, right=("n",)).splitlines()
     says = [textwrap.shorten(row["says"], 116, placeholder=" …") for row in rows]
-    return "\n".join([head, *(f"{line}\n    {sentence}" for line, sentence in zip(lines, says))])
+    return [head, *(f"{line}\n    {sentence}" for line, sentence in zip(lines, says)), *_legend(rows)]
+
+
+def _legend(rows: Sequence[dict]) -> Iterator[str]:
+    from bnlab.claim_report import UNDONE, UNDONE_TEXT, undone_by_holm
+
+    if any(map(undone_by_holm, rows)):
+        yield f"{UNDONE} {UNDONE_TEXT}"
+    shown = {source_id(row["id"]) for row in rows}
+    for name, source in SOURCES.items():
+        if name in shown:
+            yield f"{name}  {source.name}  {source.address}".rstrip()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bnlab import paths, trackers
 from bnlab.commands.tables import count_text
-from bnlab.commands.words import Target, add_selection, parse_selection, targets
+from bnlab.commands.words import Target, add_selection, need_results, parse_selection, targets
 from bnlab.compose import card
 from bnlab.config import tracker_names
 from bnlab.errors import BadInput, EnvironmentFault, Incomplete
@@ -44,6 +44,7 @@ def sync(arguments: argparse.Namespace) -> int:
         )
     root = paths.results_root(arguments.results)
     chosen = targets(root, parse_selection(arguments.words))
+    need_results(root)
     runs = [(target, run) for target in chosen for run in _runs(target)]
     if not runs:
         raise Incomplete(

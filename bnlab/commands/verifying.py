@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bnlab import paths
 from bnlab.commands.checks import check_data, check_devices
-from bnlab.commands.words import add_results
+from bnlab.commands.words import add_results, need_results
 from bnlab.errors import BadInput
 from bnlab.store import read_recorded, runs_named
 
@@ -57,11 +57,12 @@ def verify(arguments: argparse.Namespace) -> int:
 
 
 def _find(root: Path, word: str) -> Path:
-    """The run directory that the word is, or whose id it begins. Errors: BadInput."""
+    """The run directory that the word is, or whose id it begins. Errors: BadInput, Incomplete."""
     if paths.config_json(Path(word)).is_file():
         return Path(word)
     if not word.strip(".") or "/" in word:
         raise BadInput(f"{word or 'an empty word'}: not a run directory; `bnlab status` lists the runs and their ids")
+    need_results(root)
     found = runs_named(root, word)
     if not found:
         raise BadInput(f"{word}: no such run in {root}; `bnlab status` lists them, `bnlab unpack` lays out a pack's")

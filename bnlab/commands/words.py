@@ -118,12 +118,14 @@ def targets(root: Path, selection: Selection) -> list[Target]:
 def stored_targets(root: Path, words: list[str]) -> list[Target]:
     """The selected settings of which there are finished runs or a pack.
 
-    Errors: BadInput; Incomplete when nothing is stored for an experiment that was named, or for any.
+    Errors: BadInput; Incomplete without a results folder, or when nothing is stored for an experiment that was named,
+    or for any.
     """
     from bnlab.claim_report import DEMONSTRATION
 
     selection = parse_selection(words)
     admitted = targets(root, selection)
+    need_results(root)
     stored = [target for target in admitted if is_stored(target.directory)]
     for name in selection.experiments or ("",):
         if not any(name in ("", target.experiment) for target in stored):
@@ -132,6 +134,13 @@ def stored_targets(root: Path, words: list[str]) -> list[Target]:
             how = f"`bnlab run {usual.experiment} data={usual.data} scale={usual.scale}`"
             raise Incomplete(f"{root}: no finished run{f' of {name}' if name else ''}; type {how} first")
     return stored
+
+
+def need_results(root: Path) -> None:
+    """For what reads. Errors: Incomplete where there is no such folder: nothing was run, or it lies elsewhere."""
+    if not root.is_dir():
+        remedy = "name another with --results DIR, or type `bnlab run EXPERIMENT` first"
+        raise Incomplete(f"{root}: no such folder of results; {remedy}")
 
 
 def is_stored(setting: Path) -> bool:

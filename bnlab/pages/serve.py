@@ -22,8 +22,6 @@ def serve(root: Path, port: int, open_browser: bool) -> None:
     """Serve the pages of a results folder on this machine. Errors: BadInput, EnvironmentFault."""
     import uvicorn
 
-    if not root.is_dir():
-        raise BadInput(f"{root}: no such folder; run an experiment first, or name its results with --results DIR")
     token = new_token()
     with listening(port) as taken:
         port = taken.getsockname()[1]
