@@ -79,8 +79,9 @@ def log_ratio(above: BySeed, below: BySeed) -> BySeed:
     return paired_difference(_logs(above), _logs(below))
 
 
-def _logs(values: BySeed) -> BySeed:
-    return {seed: math.nan if math.isnan(v) else math.log10(max(v, SMALLEST)) for seed, v in values.items()}
+def _logs(values: BySeed, least: float = SMALLEST) -> BySeed:
+    counted = {seed: math.nan if math.isnan(v) else max(v, least) for seed, v in values.items()}
+    return {seed: math.log10(v) if v > 0 else math.nan for seed, v in counted.items()}
 
 
 def paired_log_ratio(above: BySeed, below: BySeed, planned: int, note: str = "") -> Measured:
@@ -88,9 +89,12 @@ def paired_log_ratio(above: BySeed, below: BySeed, planned: int, note: str = "")
     return Measured(log_ratio(above, below), planned, note, lost_seeds(above, below))
 
 
-def geometric_note(sides: Mapping[str, BySeed]) -> str:
-    """The geometric mean of each side, for a note: their log ratio is the mean of the log ratios per seed."""
-    logs = {name: [v for v in _logs(values).values() if math.isfinite(v)] for name, values in sides.items()}
+def geometric_note(sides: Mapping[str, BySeed], least: float = SMALLEST) -> str:
+    """The geometric mean of each side, for a note: their log ratio is the mean of the log ratios per seed.
+
+    A smaller value counts as `least`, as it does in `log_ratio`; 0 where an effect counts it as it is.
+    """
+    logs = {name: [v for v in _logs(values, least).values() if math.isfinite(v)] for name, values in sides.items()}
     means = [f"{name} {10 ** (sum(found) / len(found)):.4g}" for name, found in logs.items() if found]
     return f"geometric means: {', '.join(means)}" if means else ""
 

@@ -130,25 +130,25 @@ GAUSSIAN = (
          level(BELL, kurtosis(OUTPUTS, START), lambda k: k + 0.6, "excess kurtosis"), window="start"),
     Part("outputs Gaussian after training", OUTPUTS, "excess kurtosis > -0.6", "excess kurtosis above -0.6", 0.0,
          level(BELL, kurtosis(OUTPUTS), lambda k: k + 0.6, "excess kurtosis")),
-    Part("inputs Gaussian at the start", INPUTS, "|excess kurtosis| < 0.6", "0.6 - |excess kurtosis|", 0.0,
+    Part("inputs Gaussian at the start", INPUTS, "|excess kurtosis| < 0.6", "to spare (0.6 - |excess kurtosis|)", 0.0,
          level(BELL, kurtosis(INPUTS, START), lambda k: 0.6 - abs(k), "excess kurtosis"), window="start", beside=True),
 )  # fmt: skip
 
 # The unevenness is 0 for boundaries at k/7 and 3/14 with all of them at 1/2: 3/28 is half-way. A quarter of a band's
 # width (1/28) on average is the least that a reader of the panel would see.
 EVEN = (
-    Part("even over the useful range", BANDS, "mean |b_k - k/7| < 3/28", "3/28 - mean |b_k - k/7|", 0.0,
-         level(BELL, unevenness, lambda u: 3 / 28 - u, "mean |b_k - k/7|"), arms=("bn",)),
-    *(Part(f"more even than without, {rate} rate", BANDS, "plain - bn > 0", "mean |b_k - k/7|", 1 / 28,
+    Part("even over the useful range", BANDS, "mean |b_k - k/7| < 3/28", "to spare (3/28 - mean distance from k/7)",
+         0.0, level(BELL, unevenness, lambda u: 3 / 28 - u, "mean |b_k - k/7|"), arms=("bn",)),
+    *(Part(f"more even than without, {rate} rate", BANDS, "plain - bn > 0", "mean distance from k/7", 1 / 28,
            gap(SIGMOID["plain", rate], SIGMOID["bn", rate], unevenness)) for rate in ("fast", "slow")),
 )  # fmt: skip
 
 # The linear part of the sigmoid is |z| < 2: a unit is centred on it when its mean is nearer to 0 than to the edge, and
 # the bell lies on it when more than half of the inputs do.
 CENTRED = (
-    Part("units centred", OFF_CENTRE, "mean over units of |mean| < 1", "1 - mean |mean of a unit|", 0.0,
+    Part("units centred", OFF_CENTRE, "mean over units of |mean| < 1", "to spare (1 - mean |mean of a unit|)", 0.0,
          level(BELL, metric(OFF_CENTRE), lambda v: 1 - v, "mean |mean of a unit|")),
-    Part("inputs on the linear part", LINEAR, "share of |z| < 2 is > 0.5", "share above 0.5", 0.0,
+    Part("inputs on the linear part", LINEAR, "share of |z| < 2 is > 0.5", "above a share of 0.5", 0.0,
          level(BELL, metric(LINEAR), lambda v: v - 0.5, "share of inputs in |z| < 2")),
 )  # fmt: skip
 
@@ -162,35 +162,36 @@ SATURATION = (
 
 # "A lot": more than one in four, half-way between none and the half of a centred input.
 ZEROS = (
-    *(Part(f"{words}, {name}", ZERO, "share of zeros > 0.25", "share above 0.25", 0.0,
+    *(Part(f"{words}, {name}", ZERO, "share of zeros > 0.25", "above a share of 0.25", 0.0,
            level(arm, metric(ZERO, window), lambda v: v - 0.25, "share of zeros"), window=name)
       for words, arm, window, name in (("with batch normalisation", PEAK, LATE, "late"),
                                        ("with batch normalisation", PEAK, START, "start"),
                                        ("without, slow rate", RELU["plain", "slow"], LATE, "late"))),
-    Part("P(zero) = Phi(-0.1) at the start", ZERO, "|share - 0.460| < 0.02", "0.02 - |share - 0.460|", 0.0,
+    Part("P(zero) = Phi(-0.1) at the start", ZERO, "|share - 0.460| < 0.02", "to spare (0.02 - |share - 0.460|)", 0.0,
          level(PEAK, metric(ZERO, START), lambda v: 0.02 - abs(v - normal_cdf(-OFFSET)), "share of zeros"),
          window="start", beside=True),
 )  # fmt: skip
 
 # Skewness 0 is a symmetric bell, 2 the one-sided exponential: 1 is half-way; half of that is the margin between arms.
 MAXIMA = (
-    Part("a bell", SKEW, "|skewness| < 1", "1 - |skewness|", 0.0,
+    Part("a bell", SKEW, "|skewness| < 1", "to spare (1 - |skewness|)", 0.0,
          level(PEAK, metric(SKEW), lambda v: 1 - abs(v), "skewness of the maxima")),
-    Part("in the useful portion", DEAD, "share of neurons with maximum 0 is < 0.1", "0.1 - share of dead neurons", 0.0,
+    Part("in the useful portion", DEAD, "share of neurons with maximum 0 is < 0.1",
+         "to spare (0.1 - share of dead neurons)", 0.0,
          level(PEAK, metric(DEAD), lambda v: 0.1 - v, "share of dead neurons")),
     *(Part(f"less skewed than without, {rate} rate", SKEW, "|plain| - |bn| > 0", "skewness", 0.5,
            gap(RELU["plain", rate], RELU["bn", rate], size(metric(SKEW)))) for rate in ("slow", "fast")),
 )  # fmt: skip
 
 CENTRES = (
-    Part("centred on about 2.5", CENTRE, "|mean - 2.5| < 0.5 (read off a chart)", "0.5 - |mean - 2.5|", 0.0,
+    Part("centred on about 2.5", CENTRE, "|mean - 2.5| < 0.5 (read off a chart)", "to spare (0.5 - |mean - 2.5|)", 0.0,
          level(PEAK, metric(CENTRE), lambda v: READING - abs(v - 2.5), "mean of the maxima"),
          published=Published(2.5, "about 2.5", f"{S0}, batches of 100")),
     Part("squarely positive", LOWEST, "lowest seventh of the maxima > 0", "activation", READING,
          level(PEAK, metric(LOWEST), lambda v: v, "first septile of the maxima")),
     Part("moves with the batch size as an extreme value, start", CENTRE, "|slope on E[max of m] - 1| < 0.1",
-         "0.1 - |slope - 1|", 0.0, slope_of_maxima(START, lambda v: 0.1 - abs(v - 1)), window="start", beside=True,
-         arms=("bn",)),
+         "to spare (0.1 - |slope - 1|)", 0.0, slope_of_maxima(START, lambda v: 0.1 - abs(v - 1)), window="start",
+         beside=True, arms=("bn",)),
     Part("moves with the batch size, late", CENTRE, "slope on E[max of m] > 0.5 (0: learned, 1: extreme value)",
          "slope above 0.5", 0.0, slope_of_maxima(LATE, lambda v: v - 0.5), beside=True, arms=("bn",)),
 )  # fmt: skip

@@ -47,7 +47,7 @@ def _some(label: str, name: str, beside: bool = False) -> Counterexample:
 
 
 def _off(label: str, name: str, margin: float, beside: bool = False) -> Counterexample:
-    return Counterexample(label, f"article/{name}", margin, "relative", beside)
+    return Counterexample(label, f"article/{name}", margin, "relative difference", beside)
 
 
 def _claim(id: str, kind: str, source: str, says: str, tests: str, *statements) -> Claim:

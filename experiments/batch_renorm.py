@@ -113,7 +113,7 @@ def _part(
 
 def _no_worse(label: str, window: tuple[float, float], words: str) -> Part:
     told = TOLD[ORDINARY] if window == LATE else None
-    return Part(label, EVALUATED, f"renorm - bn > -{MARGIN:g}", f"accuracy above bn's less {MARGIN:g}", 0.0,
+    return Part(label, EVALUATED, f"renorm - bn > -{MARGIN:g}", f"to spare (renorm - bn + {MARGIN:g})", 0.0,
                 no_worse(window), words, published=told and replace(told, value=None), slack=MARGIN)  # fmt: skip
 
 

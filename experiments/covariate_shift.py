@@ -29,8 +29,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnlab.claims import Claim, Measured, Part, Verdict, combine, judge_part
+from bnlab.comparisons import geometric_note
 from bnlab.exact import Counterexample, Exceeds, Identity, Statement
-from bnlab.measures import START, Effects, lost_seeds, mean_note, need, over_window, planned_seeds
+from bnlab.measures import START, Effects, lost_seeds, need, over_window, planned_seeds
 from bnlab.plots.curves import draw_curve
 from bnlab.plots.drawing import Drawing, finish, seeds_words
 from bnlab.plots.effects import draw_effects
@@ -49,7 +50,8 @@ SEEDS = {"synthetic-smoke": 2, "synthetic-laptop": 10}
 # Margins of log10 of a ratio: factors of 2 where the article says that a model fails, of 1.26 elsewhere.
 FAILS, DIFFERS = 0.3, 0.1
 OFF_ZERO = 0.25  # of a mean, in spreads of the inputs
-APART = 0.2  # of two distributions, in spreads of the inputs or of the unit
+APART = 0.2  # of two distributions, in DEVIATIONS: of the inputs or of the unit
+DEVIATIONS = "standard deviations"
 
 
 def recorded(runs: Runs, quantity: str) -> Effects:
@@ -61,7 +63,7 @@ def log_ratio(runs: Runs, above: str, below: str) -> Measured:
     """log10(above / below) per seed; spreads fall below the least value that `comparisons.log_ratio` tells apart."""
     sides = [recorded(runs, quantity) for quantity in (above, below)]
     logs = [{seed: math.log10(v) if v > 0 else math.nan for seed, v in side.items()} for side in sides]
-    note = ", ".join(filter(None, (mean_note(f"mean {q}", s.values()) for q, s in zip((above, below), sides))))
+    note = geometric_note(dict(zip((above, below), sides)), least=0.0)
     return Measured(paired_difference(*logs), planned_seeds(runs, SEEDS, len(sides[0])), note, lost_seeds(*logs))
 
 
@@ -166,10 +168,10 @@ CLAIMS: tuple[Claim, ...] = (
         "one time, and from the same layer's later, with frozen weights and after 50 steps of Adam.",
         (
             Counterexample("what the layers lead to is the change over time: the two distances differ by",
-                           "shift/depth_not_time", APART, "spreads"),
-            Exceeds("with frozen weights, across depth", "shift/across_depth", APART, "spreads", beside=True),
+                           "shift/depth_not_time", APART, DEVIATIONS),
+            Exceeds("with frozen weights, across depth", "shift/across_depth", APART, DEVIATIONS, beside=True),
             Identity("with frozen weights, over time", "shift/over_time/frozen", 0.0, beside=True),
-            Exceeds("over 50 steps of training, over time", "shift/over_time/trained", 0.01, "spreads", beside=True),
+            Exceeds("over 50 steps of training, over time", "shift/over_time/trained", 0.01, DEVIATIONS, beside=True),
         ),
     ),
     _wrong(
@@ -182,8 +184,8 @@ CLAIMS: tuple[Claim, ...] = (
         "updates: internal covariate shift, as the paper defines it. The article's example mixes the two.",
         (
             Counterexample("it comes of changed parameters: with frozen weights the new dogs shift them by",
-                           "shift/mean_shift/frozen", APART, "std"),
-            Exceeds("data kept, weights updated: shift", "shift/mean_shift/kept", 0.02, "std", beside=True),
+                           "shift/mean_shift/frozen", APART, DEVIATIONS),
+            Exceeds("data kept, weights updated: shift", "shift/mean_shift/kept", 0.02, DEVIATIONS, beside=True),
             Identity("data kept, weights frozen: shift", "shift/mean_shift/neither", 0.0, beside=True),
         ),
         (

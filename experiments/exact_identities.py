@@ -33,7 +33,9 @@ def _fact(label: str, name: str, tolerance: float = ROUNDING, beside: bool = Fal
     return Identity(label, f"identity/{name}", tolerance, beside)
 
 
-def _wrong(label: str, name: str, margin: float, unit: str = "relative", beside: bool = False) -> Counterexample:
+def _wrong(
+    label: str, name: str, margin: float, unit: str = "relative difference", beside: bool = False
+) -> Counterexample:
     return Counterexample(label, f"identity/{name}", margin, unit, beside)
 
 

@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnlab.claims import Claim, Measured, Part, judge_part
-from bnlab.comparisons import paired_log_ratio
+from bnlab.comparisons import geometric_note, paired_log_ratio
 from bnlab.exact import ROUNDING, AllOf, Counterexample, Exceeds, Identity, cases
-from bnlab.measures import START, Effects, mean_note, need, over_window, planned_seeds
+from bnlab.measures import START, Effects, need, over_window, planned_seeds
 from bnlab.plots.curves import draw_curve
 from bnlab.plots.drawing import Drawing, finish, seeds_words
 from bnlab.plots.effects import draw_effects
@@ -72,7 +72,7 @@ def recorded(runs: Runs, quantity: str) -> Effects:
 def raw_over_scaled(runs: Runs, quantity: str) -> Measured:
     """log10 of raw over z-scored, per seed; positive where scaling makes it smaller."""
     raw, scaled = (recorded(runs, f"scaling/{quantity}/{scaling}") for scaling in ("raw", "z_score"))
-    note = ", ".join(filter(None, (mean_note("mean raw", raw.values()), mean_note("z-scored", scaled.values()))))
+    note = geometric_note({"raw": raw, "z-scored": scaled})
     return paired_log_ratio(raw, scaled, planned_seeds(runs, SEEDS, len(raw)), note)
 
 
@@ -215,7 +215,8 @@ CLAIMS: tuple[Claim, ...] = (
         "normalization process consists of scaling numerical data down to be on a scale from zero to one.",
         "Six features of unlike units under min-max scaling.",
         MIN_MAX,
-        _large("values that come later leave [0, 1], by", "fresh_data_leaves_the_range", 0.0, "ranges", beside=True),
+        _large("values that come later leave [0, 1], by", "fresh_data_leaves_the_range", 0.0, "widths of the range",
+               beside=True),
         _fact("one value 100 ranges off leaves the others 1/101 of it", "outlier_squeezes_the_rest", beside=True),
     ),
     _exact(
@@ -262,8 +263,8 @@ CLAIMS: tuple[Claim, ...] = (
         "The most straightforward method is to scale it to a range from 0 to 1: [x' = (x - mean)/(max - min)] the data "
         "point to normalize, the mean of the data set, the highest value, and the lowest value.",
         "The formula with these four ingredients is centred on 0; a range from 0 to 1 takes the minimum for the mean.",
-        _wrong("its lowest value lies below 0 by", "described_low", 0.05, "ranges"),
-        _wrong("its highest value falls short of 1 by", "described_high", 0.05, "ranges"),
+        _wrong("its lowest value lies below 0 by", "described_low", 0.05, "widths of the range"),
+        _wrong("its highest value falls short of 1 by", "described_high", 0.05, "widths of the range"),
         _fact("its width is 1 and its mean 0", "described_width_and_mean", beside=True),
         Identity(MIN_MAX.label, MIN_MAX.metric, beside=True),
     ),

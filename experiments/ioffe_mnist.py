@@ -192,8 +192,8 @@ def _moves(words: str, quantity: Callable, start: float = 0.0, beside: bool = Fa
     window = "whole run" if start == 0 else "last four fifths"
     label = f"{words} of a sigmoid's input moves less" + ("" if start == 0 else f", {window}")
     metrics = "activations/unit_p*/03"
-    return Part(label, metrics, "range of plain - range of bn > 0", "of the input", STEADY, measure, window,
-                beside=beside, published=told)  # fmt: skip
+    return Part(label, metrics, "range of plain - range of bn > 0", "units of the sigmoid's input", STEADY, measure,
+                window, beside=beside, published=told)  # fmt: skip
 
 
 TOLD_STEPS = Published(10_600.0, "95 % at step 14,600 without, by 4,000 with", FIGURE_1)
@@ -243,7 +243,9 @@ def percentile_distances(runs: Runs) -> Iterator[Verdict]:
         chosen = arm.of(runs)
         told = curve(IOFFE, "fig1bc", "sigmoid_input", f"{SERIES[arm.name]}_p{p}")
         label = f"distance from the published {p}th percentile, {look(arm.name).label}"
-        yield distance_beside(label, "of the input", chosen.series(name), told, arm.planned(runs, chosen.n))
+        yield distance_beside(
+            label, "units of the sigmoid's input", chosen.series(name), told, arm.planned(runs, chosen.n)
+        )
 
 
 CLAIMS = (

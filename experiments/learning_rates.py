@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnlab.claims import Claim, Measured, Part, Published, judge_part
-from bnlab.comparisons import paired_log_ratio
+from bnlab.comparisons import geometric_note, paired_log_ratio
 from bnlab.exact import ROUNDING, AllOf, Counterexample, Exceeds, Identity, cases
 from bnlab.measures import START, Effects, lost_seeds, mean_note, need, over_window, planned_seeds
 from bnlab.plots.curves import draw_curve
@@ -62,7 +62,7 @@ def recorded(runs: Runs, quantity: str) -> Effects:
 def log_ratio(runs: Runs, above: str, below: str) -> Measured:
     """log10 of one quantity over another, per seed."""
     first, second = recorded(runs, above), recorded(runs, below)
-    note = ", ".join(filter(None, (mean_note(above, first.values()), mean_note(below, second.values()))))
+    note = geometric_note({above: first, below: second})
     return paired_log_ratio(first, second, planned_seeds(runs, SEEDS, len(first)), note)
 
 
@@ -170,7 +170,8 @@ CLAIMS: tuple[Claim, ...] = (
         "high or low values.",
         "Weights in front of batch normalisation, under gradient descent without weight decay: no size of theirs "
         "changes the output, and every step makes them larger. Beside it: trained nets.",
-        Counterexample("20 steps: the norm of the weights has grown by", "rates/norms_after_descent", 1e-6, "relative"),
+        Counterexample("20 steps: the norm of the weights has grown by", "rates/norms_after_descent", 1e-6,
+                       "relative difference"),
         _fact("weights times 1e6, 1e-6, 1e3: the output is the same", "extreme_weights_unnoticed", beside=True),
         _fact("a step at rate r: ||w||^2 grows by r^2 ||g||^2", "step_grows_norms", beside=True),
         *WEIGHTS,

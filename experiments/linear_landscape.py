@@ -85,9 +85,9 @@ def _smaller(quantity: Quantity, factors: Factors = GRID, line: str = "gradient"
 def _settles(factors: Factors, where: str) -> tuple[Part, ...]:
     near = {"rate": RATE, "factors": factors, "window": LATE, "within": RATIO_MARGIN}
     return tuple(
-        Part(f"beta is 2 / lr{where}, {look(v).label}", "median of beta", "within 1.26", "log10, 0.1 less the distance",
-             0.0, partial(settles, cell=cell(v), **near), LATE.words, differs=False, beside=bool(where),
-             arms=(v,))
+        Part(f"beta is 2 / lr{where}, {look(v).label}", "median of beta", "within 1.26",
+             "to spare (0.1 - |log10 of beta lr / 2|)", 0.0, partial(settles, cell=cell(v), **near),
+             LATE.words, differs=False, beside=bool(where), arms=(v,))
         for v in VARIANTS
     )  # fmt: skip
 

@@ -226,7 +226,7 @@ def _two_orders(window: Window, told: Published | None = None) -> Part:
         f"plain / bn of the gradient change, {window.words}",
         "median of the largest gradient change over the step lengths, per seed",
         f"log10 of plain / bn > {NEARLY_TWO_ORDERS:g}",
-        f"log10 of plain / bn, less {NEARLY_TWO_ORDERS:g}",
+        f"above {NEARLY_TWO_ORDERS:g} (log10 of plain / bn)",
         0.0,
         partial(two_orders, window=window),
         window.words,
@@ -306,7 +306,7 @@ def _starts(penalties: int) -> tuple[Part, ...]:
             f"loss before training, {PENALTIES[penalties]}, {look(variant).label}",
             "smallest loss over the paper's step lengths at step 0; VGG-D of full width, Glorot weights",
             f"within {NATS:g} of the published one",
-            f"nats, {NATS:g} less the distance",
+            f"nats to spare ({NATS:g} - distance)",
             0.0,
             partial(as_published, variant=variant, penalties=penalties),
             "step 0",
@@ -428,7 +428,12 @@ CLAIMS = (
         source=f"{SOURCE}, figure 4c",
         tests="beta over steps of 1/2 to 4 times the rate, last third of the run, within a factor of 1.26 of 2 / lr.",
         parts=_each_arm(
-            "beta is 2 / lr", "median of beta", "log10, 0.1 less the distance", "within 1.26", at_edge, CLOSING
+            "beta is 2 / lr",
+            "median of beta",
+            "to spare (0.1 - |log10 of beta lr / 2|)",
+            "within 1.26",
+            at_edge,
+            CLOSING,
         ),
         published=Published(None, "20.0 without, 20.0 with, from step 5,000 on", _FIGURE_4),
         figure="beta",
@@ -441,7 +446,7 @@ CLAIMS = (
         tests="beta on a grid with steps four times as short, over beta on the paper's grid, while the nets learn: 4 "
         "if the shortest step sets it, 1 if not, and the middle decides.",
         parts=_each_arm(
-            "the shortest step sets beta", "median of beta", "log2 of the ratio, less 1", "ratio > 2", floor, LEARN
+            "the shortest step sets beta", "median of beta", "above 1 (log2 of the ratio)", "ratio > 2", floor, LEARN
         ),
         figure="beta",
     ),
@@ -454,7 +459,7 @@ CLAIMS = (
         tests="beta at a quarter of the rate over beta at the rate, at the same step lengths, while the nets learn: 4 "
         "if the rate sets it, 1 if not, and the middle decides.",
         parts=_each_arm(
-            "the rate sets beta", "median of beta", "log4 of the ratio, less 1/2", "ratio > 2", edge, LEARN
+            "the rate sets beta", "median of beta", "above 1/2 (log4 of the ratio)", "ratio > 2", edge, LEARN
         ),
         figure="beta",
     ),

@@ -150,7 +150,7 @@ def not_gaussian(runs: Runs, variant: str) -> Measured:
 
 def _trains(norm: str) -> Part:
     return Part(f"{NORMS[norm]} learns no less than bn", _LEARNED, f"norm - bn > -{MARGIN:g}",
-                f"share learned above bn's less {MARGIN:g}", 0.0, partial(no_worse, norm=norm),
+                f"to spare (norm - bn + {MARGIN:g})", 0.0, partial(no_worse, norm=norm),
                 slack=MARGIN)  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def _moves(optimizer: str, words: str) -> Part:
     what = "mean |gamma - 1|" if "gamma" in words else "mean |beta|"
     measure = level(CELLS[optimizer], least(name), lambda v: v - MOVED, f"{what}, least of the layers,")
     return Part(f"{words}, {look(optimizer).label}", f"{name}/*", f"{what} > {MOVED:g} in every layer",
-                f"{what} above {MOVED:g}", 0.0, measure, arms=(optimizer,))  # fmt: skip
+                f"above {MOVED:g} ({what})", 0.0, measure, arms=(optimizer,))  # fmt: skip
 
 
 def _learns(optimizer: str) -> Part:

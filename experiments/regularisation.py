@@ -30,9 +30,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bnlab.claims import Claim, Measured, Part, Published, judge_part
-from bnlab.comparisons import Cell, paired_log_ratio
+from bnlab.comparisons import Cell, geometric_note, paired_log_ratio
 from bnlab.exact import AllOf, Identity
-from bnlab.measures import Effects, gap, level, mean_note, metric, need, over_window
+from bnlab.measures import Effects, gap, level, metric, need, over_window
 from bnlab.plots.curves import diverged_at, draw_curve, step_axis
 from bnlab.plots.drawing import Drawing, finish, seeds_words
 from bnlab.plots.effects import draw_effects
@@ -135,7 +135,7 @@ def _sooner(runs: Runs) -> Measured:
     """log10 of the steps that plain needs to learn its images over those of BN."""
     plain, bn = (cell(variant) for variant in ("plain", "bn"))
     steps = [reached(arm.of(runs)) if arm.of(runs).n else {} for arm in (plain, bn)]
-    note = ", ".join(filter(None, (mean_note(f"{a.name} steps", s.values()) for a, s in zip((plain, bn), steps))))
+    note = geometric_note({f"{arm.name} steps": found for arm, found in zip((plain, bn), steps)})
     return paired_log_ratio(*steps, plain.planned(runs, len(steps[0])), note)
 
 
@@ -168,8 +168,8 @@ SOONER = Part(f"steps to a training loss of {LEARNT:g}, m = {USUAL}: plain over 
 LESS_RISE = Part(f"rise of the test loss above its least, m = {USUAL}: plain - BN", TEST_LOSS, "BN rises less", "nats",
                  MARGIN_RISE, gap(cell("plain"), cell("bn"), rise), "whole run")  # fmt: skip
 NO_RISE = Part(f"the test loss of BN ends within {MARGIN_RISE:g} of its least, m = {USUAL}", TEST_LOSS, "no rise",
-               f"nats below {MARGIN_RISE:g}", 0.0, level(cell("bn"), rise, lambda v: MARGIN_RISE - v, "rise of BN"),
-               "whole run", beside=True)  # fmt: skip
+               f"nats to spare ({MARGIN_RISE:g} - rise)", 0.0,
+               level(cell("bn"), rise, lambda v: MARGIN_RISE - v, "rise of BN"), "whole run", beside=True)  # fmt: skip
 FINAL_TEST = _better(f"test accuracy, m = {USUAL}: BN - plain", cell("bn"), cell("plain"), beside=True)
 
 BN_WHOLE = cell("bn", WHOLE)

@@ -76,7 +76,7 @@ def mean_distance(name: str):
 def _kept(activation: str, name: str, words: str) -> Part:
     measure = level(CELLS[activation]["both"], mean_distance(name), lambda v: NEAR - v, f"mean {words}")
     return Part(f"{NAMES[activation]}: {words} stays near 0", f"{name}/*", f"mean {words} < {NEAR:g}",
-                f"{NEAR:g} - mean {words}", 0.0, measure, arms=("both",))  # fmt: skip
+                f"to spare ({NEAR:g} - mean {words})", 0.0, measure, arms=("both",))  # fmt: skip
 
 
 def _gain(activation: str, without: str) -> Part:

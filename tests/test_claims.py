@@ -25,7 +25,7 @@ from bnlab.claims import (
 )
 from bnlab.commands.reading import _claims_lines, _warn_of_fuller_pack, judge_claims
 from bnlab.commands.words import Target
-from bnlab.comparisons import mean_measured
+from bnlab.comparisons import geometric_note, log_ratio, mean_measured
 from bnlab.experiment import Experiment
 from bnlab.measures import lost_seeds, over_window
 from bnlab.sweeping.plan import make_plan
@@ -261,6 +261,16 @@ def test_a_mixed_verdict_stays_while_firm_parts_disagree():
     row, _ = _rows((_part(UP), _part(DOWN), _part(weak)), (_part({0: -1.0, 1: 1.0, 2: 0.0}),))
     assert [part["holm"] >= 0.05 for part in row["parts"]] == [False, False, True]
     assert row["verdict"] == MIXED and not undone_by_holm(row)
+
+
+def test_the_note_beside_a_log_ratio_has_geometric_means():
+    above, below = {0: 8.0, 1: 2.0, 2: math.nan}, {0: 0.1, 1: 0.4, 2: 1.0}
+    assert geometric_note({"a": above, "b": {0: 0.1, 1: 0.4}}) == "geometric means: a 4, b 0.2"
+    assert np.nanmean(list(log_ratio(above, below).values())) == pytest.approx(math.log10(4 / 0.2))
+    tiny = {0: 1e-20, 1: 1e-10, 2: 0.0}
+    assert geometric_note({"a": tiny}) == "geometric means: a 1e-06"
+    assert geometric_note({"a": tiny}, least=0.0) == "geometric means: a 1e-15"
+    assert geometric_note({"a": {0: math.nan}}) == ""
 
 
 def test_no_one_number_stands_for_several_parts():

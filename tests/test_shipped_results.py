@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import re
 import shutil
 
 import pytest
@@ -30,6 +32,36 @@ def test_packs_are_whole(setting):
     """The sums in the index are those of the files."""
     for name, digest in json.loads(paths.pack_index(setting / "pack").read_text())["sha256"].items():
         assert hashlib.sha256((setting / "pack" / name).read_bytes()).hexdigest() == digest
+
+
+def _statements():
+    for setting in PACKS:
+        for row in json.loads(paths.claims_json(setting).read_text()):
+            yield from ((row["id"], part) for part in (*(row["parts"] or [row]), *row["beside"]))
+
+
+def test_units_are_words_that_a_number_can_stand_before():
+    """Formulas stand in brackets behind them: `+0.19 to spare (0.5 - |mean - 2.5|)`."""
+    units = {part["unit"] for _, part in _statements()}
+    bare = {unit: re.sub(r" \(.*\)$", "", unit) for unit in units}
+    assert [unit for unit, words in bare.items() if re.search(r"\||^\W|^\d| less |^of |^share above", words)] == []
+    assert "to spare (0.5 - |mean - 2.5|)" in units
+
+
+def test_notes_beside_log_ratios_are_geometric_means():
+    """Their ratio is the effect, to the four digits that a note has."""
+    numbers = r"geometric means: .* ([\d.e+-]+), .* ([\d.e+-]+)"
+    checked = 0
+    for id, part in _statements():
+        if not part["unit"].startswith("log10") or part["note"].startswith("ours - published"):
+            continue
+        if told := re.fullmatch(numbers, part["note"]):
+            first, second = map(float, told.groups())
+            assert part["effect"] == pytest.approx(math.log10(first / second), abs=1e-3), (id, part["label"])
+            checked += 1
+        else:
+            assert not re.search(r"[a-z] [\d.e+-]+, .* [\d.e+-]+$", part["note"]), (id, part["label"], part["note"])
+    assert checked > 40
 
 
 @pytest.mark.shipped
