@@ -43,6 +43,7 @@ from bnlab.measures import (
     size,
 )  # fmt: skip
 from bnlab.plots.bands import boundaries_of, draw_bands
+from bnlab.plots.binned import common_limits
 from bnlab.plots.curves import diverged_at, draw_curve, fill_diverged, step_axis
 from bnlab.plots.drawing import Drawing, seeds_words, setting_words, small_print
 from bnlab.plots.effects import draw_effects
@@ -50,6 +51,7 @@ from bnlab.plots.maxima import COLUMNS as MAXIMA_COLUMNS
 from bnlab.plots.maxima import draw_maxima, draw_prediction
 from bnlab.plots.published import handles, mark
 from bnlab.plots.ridges import draw_ridges, spread_steps
+from bnlab.plots.rows import claim_ids
 from bnlab.plots.style import PAGE, TEXT, Look, legend, look, new_figure, styled
 from bnlab.stats import normal_cdf, sigmoid_quantiles, slope, standardised_max
 from bnlab.store import Runs
@@ -338,37 +340,44 @@ def bands_sigmoid(runs: Runs) -> Drawing:
 
 @styled
 def bands_relu(runs: Runs) -> Drawing:
-    """Seven equal shares of the per-neuron maxima over the batch, on a square-root axis that all panels share."""
+    """Seven equal shares of the per-neuron maxima over the batch, on an axis that all panels share."""
     figure, axes, numbers = _band_panels(runs, RELU, "activations/m", 3.7)
     top = 1.25 * float(numbers["b6"].max()) if len(numbers) else 10.0
     for (_, rate), ax in axes.items():
-        ax.set_yscale("function", functions=(lambda y: np.sqrt(np.maximum(y, 0)), np.square))
+        ax.set_yscale("asinh", linear_width=1.0)
         ax.set_ylim(0, top)
         ticks = [t for t in (0, 1, 2.5, 5, 10, 20, 50, 100, 200, 500) if t <= top]
         ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+        ax.minorticks_off()
         ax.axhline(2.5, color="black", linewidth=0.5, linestyle=(0, (2, 2)))
         if rate == "slow":
-            ax.set_ylabel("largest output over the batch")
+            ax.set_ylabel("largest output in batch")
     words = "Bands: seven equal shares of the neurons' maxima over the training batch, boundaries averaged over seeds; "
-    words += 'square-root axis, which the highest band may leave. Dashed: the published "around 2.5". '
+    words += "axis linear up to 1 and logarithmic beyond, which the highest band may leave. "
+    words += 'Dashed: the published "around 2.5". '
     words += _arms_words(runs, RELU)
     small_print(figure, words)
     return Drawing(figure, numbers, f"Maxima of ReLU neurons over training without and with BN. {words}.")
 
 
-def _ridge_panels(runs: Runs, nets: dict, panels: dict[str, tuple[str, tuple[float, float]]]) -> tuple:
+FINE = 0.2  # width of the narrowest bin drawn on an axis that is linear near 0 and logarithmic beyond
+
+
+def _ridge_panels(
+    runs: Runs, nets: dict, panels: dict[str, tuple[str, tuple[float, float]]], wide: bool = False
+) -> tuple:
     """Rows slow and fast, columns quantity x variant; `panels` maps the words under an axis to a metric and x range."""
     _need_any(runs, nets)
     figure = new_figure(PAGE, 4.6)
     grid = figure.subplots(2, 4)
     numbers = []
     for (row, rate), (pair, (words, (name, limits))) in itertools.product(enumerate(RATES), enumerate(panels.items())):
-        found = {variant: _first_seed(nets[variant, rate].of(runs), name) for variant in ("plain", "bn")}
-        narrowest = (limits[1] - limits[0]) / 64
+        found = {variant: _shown(nets[variant, rate].of(runs), name) for variant in ("plain", "bn")}
+        narrowest = FINE if wide else (limits[1] - limits[0]) / 64
         for column, variant in enumerate(("plain", "bn"), 2 * pair):
             ax = grid[row, column]
             if len(found[variant]):
-                drawn = draw_ridges(ax, coarser(found[variant], narrowest), look(variant).colour, limits)
+                drawn = draw_ridges(ax, coarser(found[variant], narrowest), look(variant).colour, limits, wide)
                 numbers.append(drawn.assign(variant=variant, rate=rate, metric=name))
             else:
                 _label(ax, "no run")
@@ -377,6 +386,25 @@ def _ridge_panels(runs: Runs, nets: dict, panels: dict[str, tuple[str, tuple[flo
             ax.set_xlabel(words if row == 1 else "")
         grid[row, 0].set_ylabel(f"{rate} rate ({RATES[rate]:g})\ntraining step")
     return figure, pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame()
+
+
+def _shown(runs: Runs, name: str) -> pd.DataFrame:
+    """What is drawn of a quantity; maxima without the dead neurons of the first bin, and in half the bins."""
+    rows = _first_seed(runs, name)
+    if name != PEAKS or not len(rows):
+        return rows
+    alive = []
+    for share, counts in zip(_dead(runs, rows["step"]), rows["counts"]):
+        counts = np.array(counts, dtype=float)
+        counts[0] = max(0.0, counts[0] - share * counts.sum())
+        alive.append(counts.reshape(-1, 2).sum(axis=1))
+    return rows.assign(counts=alive)
+
+
+def _dead(runs: Runs, steps: pd.Series) -> list[float]:
+    """Share of dead neurons of the lowest seed at the records nearest to these steps."""
+    series = runs.series(DEAD).sort_index(axis=1).iloc[:, 0].dropna()
+    return [float(series.iloc[place]) for place in series.index.get_indexer(steps, method="nearest")]
 
 
 def _first_seed(runs: Runs, name: str) -> pd.DataFrame:
@@ -411,12 +439,32 @@ def histograms_sigmoid(runs: Runs) -> Drawing:
 @styled
 def histograms_relu(runs: Runs) -> Drawing:
     """Inputs of the ReLUs (zero where negative) and maxima over the batch at seven steps of one run."""
-    panels = {"ReLU input": (INPUTS, (-8.0, 8.0)), "largest output in batch": (PEAKS, (0.0, 8.0))}
-    figure, numbers = _ridge_panels(runs, RELU, panels)
+    panels = {words: (name, _reach(runs, name)) for words, name in
+              (("ReLU input", INPUTS), ("largest output in batch", PEAKS))}  # fmt: skip
+    figure, numbers = _ridge_panels(runs, RELU, panels, wide=True)
+    for ax, (rate, variant) in zip(figure.axes, itertools.product(RATES, ("plain", "bn", "plain", "bn"))):
+        if ax.get_subplotspec().colspan.start >= 2:
+            _write_dead(ax, RELU[variant, rate].of(runs))
     words = "All hidden layers pooled, training batch, one run of each net (lowest seed); each ridge has its "
-    words += f"own height. Inputs below 0 become 0. Values beyond 8 in size are not drawn. {_arms_words(runs, RELU)}"
+    words += "own height. Inputs below 0 become 0. Axes are linear within 1 of 0 and logarithmic beyond. Maxima: "
+    words += f"of neurons that are not dead; beside them the share that is. {_arms_words(runs, RELU)}"
     small_print(figure, words)
     return Drawing(figure, numbers, f"Inputs of the ReLUs and their maxima over the batch at chosen steps. {words}.")
+
+
+def _reach(runs: Runs, name: str) -> tuple[float, float]:
+    """A range for all that is drawn of a quantity; maxima begin at 0."""
+    low, high = common_limits(pd.concat([_shown(arm.of(runs), name) for arm in RELU.values()]))
+    return (0.0, high) if name == PEAKS else (low, high)
+
+
+def _write_dead(ax, chosen: Runs) -> None:
+    """Beside each ridge of maxima the share of dead neurons at its step."""
+    steps = _first_seed(chosen, PEAKS)["step"].sort_values()
+    words = [f"{100 * share:.0f} %" for share in _dead(chosen, steps)] if len(steps) else []
+    for place, said in enumerate(["dead", *words], -1):
+        ax.annotate(said, (1, -place), xycoords=ax.get_yaxis_transform(), xytext=(1, 0), textcoords="offset points",
+                    fontsize=6, color="#444444")  # fmt: skip
 
 
 @styled
@@ -483,20 +531,22 @@ def accuracy(runs: Runs) -> Drawing:
     """Test accuracy over training in every net and at every rate, and the gains that S0-27 rests on."""
     need(any(arm.of(runs).n for arms, _ in RACES.values() for arm in arms.values()), runs, "an arm with or without BN")
     figure = new_figure(PAGE, 4.4)
-    grid = figure.subplots(2, 3)
+    left, right = figure.subfigures(1, 2, width_ratios=(2, 1.15))
+    dense = left.subplots(2, 2)
+    conv, differences = (part.subplots() for part in right.subfigures(2, 1))
     numbers = []
-    for ax, (title, (arms, printed)) in zip((*grid[0], *grid[1, :2]), RACES.items()):
+    for ax, (title, (arms, printed)) in zip((*dense[0], conv, *dense[1]), RACES.items()):
         numbers.append(_draw_race(ax, runs, arms, printed if runs.data == "mnist" else {}).assign(panel=title))
         ax.set_title(title)
-    for panels in (grid[0, :2], grid[1, :2], grid[0, 2:]):
+    for panels in (*dense, [conv]):
         _share_range(panels)
-    for ax in grid[:, 0]:
+    for ax in dense[:, 0]:
         ax.set_ylabel("test accuracy (%)")
     verdicts = [judge_part(part, runs) for part in GAINS]
     comparable = verdicts if runs.data == "mnist" else [dataclasses.replace(v, published=None) for v in verdicts]
-    gains = draw_effects(grid[1, 2], comparable, scale=100)
-    grid[1, 2].set_title("BN minus plain, last fifth")
-    grid[1, 2].set_xlabel("percentage points")
+    gains = draw_effects(differences, comparable, claim_ids(CLAIMS), scale=100)
+    differences.set_title("BN minus plain, last fifth", loc="right")
+    differences.set_xlabel("percentage points")
     shown = [*handles(["plain", "bn"]), *([PUBLISHED_TALK] if runs.data == "mnist" else [])]
     legend(figure, shown)
     words = "Lines: mean over seeds with 95 % Student-t bands; diverged runs count as 10 %. Last panel: differences "

@@ -23,7 +23,8 @@ from bnlab.claims import Claim
 from bnlab.exact import AllOf, Counterexample, Documented, Identity, cases, measured_statements
 from bnlab.plots.drawing import Drawing, finish
 from bnlab.plots.errors import draw_errors
-from bnlab.plots.style import PAGE, new_figure, styled
+from bnlab.plots.rows import claim_ids, row_figure
+from bnlab.plots.style import PAGE, styled
 
 if TYPE_CHECKING:
     from bnlab.store import Runs
@@ -154,18 +155,17 @@ CLAIMS: tuple[Claim, ...] = (
 @styled
 def draw(runs: Runs) -> Drawing:
     """Errors of what holds, and how far what does not misses, each over all its cases; counts are in the table."""
-    figure = new_figure(PAGE, 4.2)
-    panels = figure.subplots(1, 2, width_ratios=(3, 2))
     errors = [statement for statement in measured_statements(CLAIMS) if statement.limit > 0]
     kinds = [[s for s in errors if isinstance(s, kind)] for kind in (Identity, Counterexample)]
-    high = max(map(len, kinds))
+    figure, panels = row_figure(PAGE, [len(kind) for kind in kinds])
+    ids = claim_ids(CLAIMS)
     numbers = [
-        draw_errors(ax, {s.label: cases(runs, s.metric) for s in kind}, {s.label: s.limit for s in kind}, high)
+        draw_errors(ax, {s.label: cases(runs, s.metric) for s in kind}, {s.label: s.limit for s in kind}, ids)
         for ax, kind in zip(panels, kinds)
     ]
     panels[0].set(title="what holds", xlabel="relative error")
     panels[1].set(title="what does not", xlabel="how far it misses")
-    words = "Dots: median over cases; lines: least to largest. Grey: the tolerance (left), the margin (right). "
+    words = "Dots: median over cases; lines: least to largest. Grey: the tolerance (above), the margin (below). "
     return finish(figure, numbers, runs, words + "0 is drawn at 1e-17.")
 
 

@@ -30,6 +30,7 @@ from bnlab.plots.effects import draw_effects
 from bnlab.plots.moments import draw_groups
 from bnlab.plots.panels import Line, accuracy_lines, look_closer
 from bnlab.plots.published import handles
+from bnlab.plots.rows import claim_ids
 from bnlab.plots.style import PAGE, legend, new_figure, styled
 from bnlab.stats import paired_difference
 
@@ -233,8 +234,8 @@ def accuracy_over_training(runs: Runs) -> Drawing:
 def ends(runs: Runs) -> Drawing:
     """Accuracy at the end for each kind of batches; below it the differences that the claims rest on."""
     figure = new_figure(PAGE, 4.6)
-    grid = figure.add_gridspec(2, 3, height_ratios=(1, 1.25))
-    top = figure.add_subplot(grid[0, :])
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))
+    top = above.subplots()
     values = {
         kind: {s: _per_cent(accuracy(name)(runs, cell(v, kind))) for s, (v, name) in SHOWN.items()} for kind in KINDS
     }
@@ -242,9 +243,8 @@ def ends(runs: Runs) -> Drawing:
     top.set(ylabel="test accuracy (%)", title="mean of the last fifth of a run")
     panels = {"renorm - BN": tuple(BETTER.values()), "BN: ordinary - this": DIMINISHES,
               "by batch - on averages": (*DIFFERS, *AGREES)}  # fmt: skip
-    for column, (title, parts) in enumerate(panels.items()):
-        ax = figure.add_subplot(grid[1, column])
-        drawn = draw_effects(ax, [judge_part(part, runs) for part in parts], 100)
+    for ax, (title, parts) in zip(below.subplots(1, 3, width_ratios=(4, 5, 6)), panels.items()):
+        drawn = draw_effects(ax, [judge_part(part, runs) for part in parts], claim_ids(CLAIMS), 100)
         numbers.append(drawn.rename(columns={"effect": "mean"}).assign(panel=title))
         ax.set(title=title, xlabel="percentage points")
     legend(figure, handles(list(SHOWN), line=False))

@@ -36,6 +36,7 @@ from bnlab.plots.curves import draw_curve
 from bnlab.plots.drawing import Drawing, finish, seeds_words
 from bnlab.plots.effects import draw_effects
 from bnlab.plots.published import entry
+from bnlab.plots.rows import claim_ids, row_figure
 from bnlab.plots.style import PAGE, TEXT, Look, legend, look, new_figure, styled
 from bnlab.stats import paired_difference
 
@@ -325,9 +326,8 @@ def draw_ratios(runs: Runs) -> Drawing:
     """Every ratio that a claim or a fact beside it rests on."""
     parts = [part for claim in CLAIMS for part in claim.parts if part.unit.startswith("log10")]
     verdicts = [judge_part(part, runs) for part in parts]
-    figure = new_figure(TEXT, 0.28 * len(verdicts) + 0.9)
-    ax = figure.subplots()
-    numbers = draw_effects(ax, verdicts)
+    figure, (ax,) = row_figure(PAGE, [len(verdicts)])
+    numbers = draw_effects(ax, verdicts, claim_ids(CLAIMS))
     ax.set_xlabel("log10 of the ratio")
     words = f"{seeds_words({'seeds': runs.n}, runs.planned)}, paired; mean and 95 % t interval. Filled: decided, blue "
     return finish(figure, [numbers], runs, words + "for what the label says and orange against it.")

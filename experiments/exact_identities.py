@@ -19,7 +19,8 @@ from bnlab.claims import Claim
 from bnlab.exact import ROUNDING, AllOf, Counterexample, Documented, Identity, cases, measured_statements
 from bnlab.plots.drawing import Drawing, finish
 from bnlab.plots.errors import draw_errors
-from bnlab.plots.style import PAGE, new_figure, styled
+from bnlab.plots.rows import claim_ids, row_figure
+from bnlab.plots.style import PAGE, styled
 
 if TYPE_CHECKING:
     from bnlab.store import Runs
@@ -358,18 +359,17 @@ CLAIMS: tuple[Claim, ...] = (
 @styled
 def draw(runs: Runs) -> Drawing:
     """Errors of the identities, and how far the wrong forms miss, each over all its cases."""
-    figure = new_figure(PAGE, 7.2)
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     statements = measured_statements(CLAIMS)
     kinds = [[s for s in statements if isinstance(s, kind)] for kind in (Identity, Counterexample)]
-    high = max(map(len, kinds))
+    figure, panels = row_figure(PAGE, [len(kind) for kind in kinds])
+    ids = claim_ids(CLAIMS)
     numbers = [
-        draw_errors(ax, {s.label: cases(runs, s.metric) for s in kind}, {s.label: s.limit for s in kind}, high)
-        for ax, kind in zip((left, right), kinds)
+        draw_errors(ax, {s.label: cases(runs, s.metric) for s in kind}, {s.label: s.limit for s in kind}, ids)
+        for ax, kind in zip(panels, kinds)
     ]
-    left.set(title="statements that hold", xlabel="relative error")
-    right.set(title="forms that do not", xlabel="how far they miss")
-    words = "Dots: median over cases; lines: least to largest. Grey: the tolerance (left), the margin (right). "
+    panels[0].set(title="statements that hold", xlabel="relative error")
+    panels[1].set(title="forms that do not", xlabel="how far they miss")
+    words = "Dots: median over cases; lines: least to largest. Grey: the tolerance (above), the margin (below). "
     return finish(figure, numbers, runs, words + "Errors below 1e-17 are drawn there.")
 
 

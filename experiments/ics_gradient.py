@@ -44,7 +44,7 @@ from bnlab.comparisons import (
 )
 from bnlab.measures import all_diverged, lost_seeds, need, planned_seeds
 from bnlab.plots import published as marks
-from bnlab.plots.curves import averaged, diverged_at, draw_curve, step_axis
+from bnlab.plots.curves import diverged_at, draw_curve, smoothed, step_axis
 from bnlab.plots.drawing import Drawing, finish, seeds_words
 from bnlab.plots.panels import Groups, group_panels
 from bnlab.plots.style import PAGE, legend, look, new_figure, styled
@@ -348,7 +348,7 @@ def _cosine_panel(ax: Axes, runs: Runs, layer: int, lr: float) -> pd.DataFrame:
     drawn = []
     for variant in VARIANTS:
         chosen = arm(runs, variant, lr)
-        series = averaged(chosen.series(f"{COSINE}/{layer:02d}"), max(1, last // 40))
+        series = smoothed(chosen.series(f"{COSINE}/{layer:02d}"), max(1, last // 40))
         numbers = draw_curve(ax, series, look(variant), diverged_at(chosen))
         drawn.append(numbers.assign(variant=variant, metric=f"{COSINE}/{layer:02d}"))
         if runs.data in FIGURE_3:

@@ -34,6 +34,7 @@ from bnlab.plots.drawing import Drawing, finish, seeds_words
 from bnlab.plots.effects import draw_effects
 from bnlab.plots.errors import draw_errors
 from bnlab.plots.published import entry
+from bnlab.plots.rows import claim_ids, row_figure
 from bnlab.plots.style import COLUMN, PAGE, TEXT, Look, legend, new_figure, styled
 
 if TYPE_CHECKING:
@@ -403,9 +404,8 @@ def draw_ratios(runs: Runs) -> Drawing:
     """What scaling gains, per statement: log10 of raw over z-scored."""
     parts = {part.label: part for claim in CLAIMS for part in claim.parts}
     verdicts = [judge_part(part, runs) for part in parts.values()]
-    figure = new_figure(TEXT, 0.28 * len(verdicts) + 0.9)
-    ax = figure.subplots()
-    numbers = draw_effects(ax, verdicts)
+    figure, (ax,) = row_figure(PAGE, [len(verdicts)])
+    numbers = draw_effects(ax, verdicts, claim_ids(CLAIMS))
     ax.set_xlabel("log10 of raw over z-scored")
     counts = {"seeds": runs.n}
     words = f"{seeds_words(counts, runs.planned)}, paired; mean and 95 % t interval. Filled: decided, blue for the "
@@ -415,18 +415,17 @@ def draw_ratios(runs: Runs) -> Drawing:
 @styled
 def draw_exact(runs: Runs) -> Drawing:
     """Errors of the identities, and how far everything else lies from its limit, over all cases."""
-    figure = new_figure(PAGE, 6.0)
-    left, right = figure.subplots(1, 2)
     statements = {s.metric: s for claim in CLAIMS if not claim.parts for s in claim.test.statements}.values()
     kinds = [[s for s in statements if isinstance(s, Identity) == exact] for exact in (True, False)]
-    high = max(map(len, kinds))
+    figure, panels = row_figure(PAGE, [len(kind) for kind in kinds])
+    ids = claim_ids(CLAIMS)
     numbers = [
-        draw_errors(ax, {s.label: cases(runs, s.metric) for s in kind}, {s.label: s.limit for s in kind}, high)
-        for ax, kind in zip((left, right), kinds)
+        draw_errors(ax, {s.label: cases(runs, s.metric) for s in kind}, {s.label: s.limit for s in kind}, ids)
+        for ax, kind in zip(panels, kinds)
     ]
-    left.set(title="statements that hold", xlabel="error")
-    right.set(title="differences and ratios", xlabel="size, in the unit of each")
-    words = "Dots: median over cases; lines: least to largest. Grey: the tolerance (left), the margin (right). "
+    panels[0].set(title="statements that hold", xlabel="error")
+    panels[1].set(title="differences and ratios", xlabel="size, in the unit of each")
+    words = "Dots: median over cases; lines: least to largest. Grey: the tolerance (above), the margin (below). "
     return finish(figure, numbers, runs, words + "Numbers below 1e-17 are drawn there.")
 
 

@@ -37,7 +37,7 @@ import pandas as pd
 from bnlab.claims import Claim, Measured, Part, Published, Verdict
 from bnlab.comparisons import Cell, distance, distance_beside, steps_saved, steps_to_reach
 from bnlab.measures import Effects, gap, metric, need, over_window, planned_steps, seeds_of
-from bnlab.plots.curves import averaged, diverged_at, draw_curve, step_axis
+from bnlab.plots.curves import averaged, diverged_at, draw_curve, smoothed, step_axis
 from bnlab.plots.drawing import Drawing, finish, seeds_words
 from bnlab.plots.looks import Look, look
 from bnlab.plots.panels import Line, accuracy_lines
@@ -107,7 +107,12 @@ def worst_cell(runs: Runs, arm: Cell) -> Effects:
 
 def stretches(chosen: Runs, name: str) -> pd.DataFrame:
     """A percentile averaged over fiftieths of the run; index step, a column per seed."""
-    return averaged(chosen.series(name), max(1, int(chosen.table["steps"].max()) // STRETCHES))
+    return averaged(chosen.series(name), _stretch(chosen))
+
+
+def _stretch(chosen: Runs) -> int:
+    """Steps of a fiftieth of the run."""
+    return max(1, int(chosen.table["steps"].max()) // STRETCHES)
 
 
 def median_of(percentile: Callable[[int], pd.DataFrame]) -> pd.DataFrame:
@@ -334,7 +339,7 @@ def input_percentiles(runs: Runs) -> Drawing:
     for ax, (name, arm) in zip(figure.subplots(1, 2, sharey=True), arms.items()):
         for p, own in _percentile_looks(name).items():
             if arm.n:
-                drawn = draw_curve(ax, stretches(arm, PERCENTILES[p]), own, diverged_at(arm))
+                drawn = draw_curve(ax, smoothed(arm.series(PERCENTILES[p]), _stretch(arm)), own, diverged_at(arm))
                 numbers.append(drawn.assign(variant=name, metric=PERCENTILES[p]))
             key = ("fig1bc", "sigmoid_input", f"{SERIES[name]}_p{p}")
             numbers.append(_told(ax, runs, key, own).assign(variant=name))
@@ -360,7 +365,7 @@ def _percentile_looks(variant: str) -> dict[int, Look]:
 def unstated_settings(runs: Runs) -> Drawing:
     """A panel for each deviation of the weights and each rate: early test accuracy, steps to 95 %, distances."""
     need(any(cell(v, p).of(runs).n for v in ARMS for p in (PRIMARY, *OTHERS)), runs, "any cell of weights and rate")
-    figure = new_figure(PAGE, 5.2)
+    figure = new_figure(PAGE, 5.7)
     last = planned_steps(runs, EARLY_STEPS)
     numbers = []
     for axes, deviation in zip(figure.subplots(3, 3, sharex=True, sharey=True), DEVIATIONS):
@@ -371,7 +376,7 @@ def unstated_settings(runs: Runs) -> Drawing:
     legend(figure, [*handles(ARMS), *_told_entry(runs)])
     words = f"Mean and 95 % t band over seeds; planned: {BN.planned(runs, 0)} seeds in the primary cell (bold), "
     words += (
-        f"{cell('bn', OTHERS[0]).planned(runs, 0)} in the others. In each panel: steps to 95 % (mean over seeds; > "
+        f"{cell('bn', OTHERS[0]).planned(runs, 0)} in the others. Above each panel: steps to 95 % (mean over seeds; > "
     )
     words += "where one never gets there)"
     words += ", distance from the published curve up to here in percentage points." if comparable(runs) else "."
@@ -383,11 +388,11 @@ def _draw_cell(ax: Axes, runs: Runs, place: tuple[float, float], last: int) -> p
     drawn = accuracy_lines(ax, [Line(arm, name, ACCURACY) for name, arm in arms.items()], CHANCE)
     for name in ARMS:
         _told(ax, runs, ("fig1a", "test_acc", SERIES[name]), look(name), 100)
-    for height, (name, arm) in zip((0.32, 0.22), arms.items()):
-        ax.text(0.98, height, _cell_words(name, arm, last), transform=ax.transAxes, ha="right", fontsize=6,
-                color=look(name).colour, bbox={"facecolor": "white", "pad": 0.3, "linewidth": 0})  # fmt: skip
+    for points, (name, arm) in zip((11, 4), arms.items()):
+        ax.annotate(_cell_words(name, arm, last), (0.5, 1), xycoords="axes fraction", xytext=(0, points),
+                    textcoords="offset points", ha="center", fontsize=6, color=look(name).colour)  # fmt: skip
     ax.set(xlim=(0, last), ylim=(0, 100))
-    ax.set_title(f"weights {place[0]:g}, lr {place[1]:g}", fontweight="bold" if place == PRIMARY else None)
+    ax.set_title(f"weights {place[0]:g}, lr {place[1]:g}", fontweight="bold" if place == PRIMARY else None, pad=19)
     return drawn[drawn["step"] <= last].assign(deviation=place[0], lr=place[1])
 
 

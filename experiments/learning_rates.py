@@ -36,7 +36,8 @@ from bnlab.plots.drawing import Drawing, finish, seeds_words
 from bnlab.plots.effects import draw_effects
 from bnlab.plots.errors import draw_errors
 from bnlab.plots.published import entry
-from bnlab.plots.style import COLUMN, PUBLISHED, TEXT, Look, legend, look, new_figure, styled
+from bnlab.plots.rows import claim_ids, row_figure
+from bnlab.plots.style import COLUMN, PAGE, PUBLISHED, TEXT, Look, legend, look, new_figure, styled
 from bnlab.stats import paired_difference
 
 if TYPE_CHECKING:
@@ -304,9 +305,8 @@ def draw_ratios(runs: Runs) -> Drawing:
     """Every statement that seeds decide, with its interval."""
     parts = {part.label: part for claim in CLAIMS for part in claim.parts}
     verdicts = [judge_part(part, runs) for part in parts.values()]
-    figure = new_figure(TEXT, 0.28 * len(verdicts) + 0.9)
-    ax = figure.subplots()
-    numbers = draw_effects(ax, verdicts)
+    figure, (ax,) = row_figure(PAGE, [len(verdicts)])
+    numbers = draw_effects(ax, verdicts, claim_ids(CLAIMS))
     ax.set_xlabel("log10 of the ratio, or decades")
     words = f"{seeds_words({'seeds': runs.n}, runs.planned)}, paired; mean and 95 % t interval. Filled: decided, blue "
     words += "for the sentence and orange against it; margins are in the claims. Hollow: published."
@@ -319,10 +319,9 @@ def draw_exact(runs: Runs) -> Drawing:
     need(runs.n > 0, runs, "learning_rates")
     every = [s for claim in CLAIMS for s in claim.test.statements if not isinstance(s, Part)]
     statements = {s.metric: s for s in every}.values()
-    figure = new_figure(TEXT, 0.3 * len(statements) + 0.9)
-    ax = figure.subplots()
+    figure, (ax,) = row_figure(PAGE, [len(statements)])
     errors = {s.label: cases(runs, s.metric) for s in statements}
-    numbers = draw_errors(ax, errors, {s.label: s.limit for s in statements}, len(statements))
+    numbers = draw_errors(ax, errors, {s.label: s.limit for s in statements}, claim_ids(CLAIMS))
     ax.set_xlabel("relative error; growth; factor")
     words = "Dots: median over cases; lines: least to largest. Grey: the tolerance or margin. "
     return finish(figure, [numbers], runs, words + "Numbers below 1e-17 are drawn there.")

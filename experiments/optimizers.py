@@ -119,7 +119,7 @@ def affine(runs: Runs) -> Drawing:
             ax.set_ylim(*_beyond_the_start(numbers[-len(arms) :]))
     legend(figure, handles(list(CELLS)))
     words = f"Mean and 95 % t band; {seeds_words({look(o).label: arm.n for o, arm in arms.items()}, _planned(runs))}. "
-    words += "Mean over units of |gamma - 1| and |beta|, then over hidden layers. Rates: SGD 0.1, with "
+    words += "Distances: mean over units, then over hidden layers. Rates: SGD 0.1, with "
     words += "momentum 0.9: 0.01, RMSprop and Adam: 0.001."
     return finish(figure, numbers, runs, words)
 

@@ -26,6 +26,7 @@ from bnlab.plots.drawing import Drawing, finish, seeds_words
 from bnlab.plots.effects import draw_effects
 from bnlab.plots.panels import Line, accuracy_lines, look_closer
 from bnlab.plots.published import handles
+from bnlab.plots.rows import claim_ids
 from bnlab.plots.style import PAGE, legend, new_figure, styled
 
 if TYPE_CHECKING:
@@ -105,17 +106,16 @@ def placement(runs: Runs) -> Drawing:
     arms = {(p, a, rate): cell(p, a, rate).of(runs) for p in POSITIONS for a in ACTIVATIONS for rate in (SLOW, FAST)}
     need(any(arm.n for arm in arms.values()), runs, "a net with batch normalisation before or behind its activation")
     figure = new_figure(PAGE, 4.3)
-    figure.get_layout_engine().set(wspace=0.08)
-    grid = figure.add_gridspec(2, 6)
+    above, below = figure.subfigures(2, 1)
     numbers = []
-    for column, (activation, name) in enumerate(ACTIVATIONS.items()):
-        ax = figure.add_subplot(grid[0, 2 * column : 2 * column + 2], sharey=figure.axes[0] if column else None)
+    axes = above.subplots(1, 3, sharey=True)
+    for ax, (activation, name) in zip(axes, ACTIVATIONS.items()):
         lines = [Line(arms[position, activation, SLOW], position, ACCURACY) for position in POSITIONS]
         numbers.append(accuracy_lines(ax, lines, CHANCE).assign(panel=name))
-        ax.set(title=f"{name}, lr {SLOW:g}", ylabel="" if column else "test accuracy (%)")
-        ax.tick_params(axis="y", labelleft=not column)
-    look_closer(figure.axes[0], numbers)
-    accuracy, steps = (figure.add_subplot(place) for place in (grid[1, :3], grid[1, 3:]))
+        ax.set_title(f"{name}, lr {SLOW:g}")
+    axes[0].set_ylabel("test accuracy (%)")
+    look_closer(axes[0], numbers)
+    accuracy, steps = below.subplots(1, 2)
     numbers.append(_draw_parts(accuracy, runs, (*BETTER, *FASTER_RATE), 100))
     accuracy.set(title="test accuracy, last fifth: before minus after", xlabel="percentage points")
     numbers.append(_draw_parts(steps, runs, SOONER))
@@ -136,7 +136,7 @@ def _seeds(runs: Runs, rate: float) -> str:
 
 
 def _draw_parts(ax, runs: Runs, parts: tuple[Part, ...], scale: float = 1.0) -> pd.DataFrame:
-    drawn = draw_effects(ax, [judge_part(part, runs) for part in parts], scale)
+    drawn = draw_effects(ax, [judge_part(part, runs) for part in parts], claim_ids(CLAIMS), scale)
     return drawn.rename(columns={"effect": "mean", "label": "panel"})
 
 

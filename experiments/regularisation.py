@@ -38,6 +38,7 @@ from bnlab.plots.drawing import Drawing, finish, seeds_words
 from bnlab.plots.effects import draw_effects
 from bnlab.plots.panels import Groups, group_panels
 from bnlab.plots.published import entry, handles
+from bnlab.plots.rows import claim_ids, row_figure
 from bnlab.plots.style import PAGE, Look, legend, look, new_figure, styled
 from bnlab.stats import paired_difference
 
@@ -396,10 +397,10 @@ def draw_parts(runs: Runs) -> Drawing:
     runs = trained(runs)
     columns = ([*AT_EQUAL_LOSS.values(), TREND, *AT_THE_END, *NARROWS.values(), *HELPS, *OF_THE_BATCH],
                [SMALL, *ADDED, *NARROWED, *ALONE, FINAL_TEST])  # fmt: skip
-    figure = new_figure(PAGE, 0.26 * max(map(len, columns)) + 0.9)
+    figure, panels = row_figure(PAGE, [len(parts) for parts in columns])
     numbers = []
-    for ax, parts in zip(figure.subplots(1, 2), columns):
-        numbers.append(draw_effects(ax, [judge_part(part, runs) for part in parts], 100))
+    for ax, parts in zip(panels, columns):
+        numbers.append(draw_effects(ax, [judge_part(part, runs) for part in parts], claim_ids(CLAIMS), 100))
         ax.set_xlabel("percentage points")
     cells = [arm for _, arms in SWEPT.values() for arm in arms.values()]
     words = _interval(runs, cells) + "Differences paired by seed. Filled: decided, blue for the sentence, orange "

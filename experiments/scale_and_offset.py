@@ -127,7 +127,7 @@ def scale_and_offset(runs: Runs) -> Drawing:
     legend(figure, handles(list(LEARNT)))
     words = f"Mean and 95 % t band; {seeds_words(counts, next(iter(CELLS['relu'].values())).planned(runs, 0))}. Left: "
     words += "mean over units and layers; dashed: the threshold of the claim."
-    words += " Hollow: the accuracies that Goerner printed, after 10,001 iterations." if runs.data == "mnist" else ""
+    words += " Hollow: the accuracies that Görner printed, after 10,001 iterations." if runs.data == "mnist" else ""
     return finish(figure, numbers, runs, words)
 
 
@@ -138,8 +138,8 @@ def _draw_row(axes, runs: Runs, activation: str) -> list[pd.DataFrame]:
     for ax, words in ((gamma, "|gamma - 1|"), (beta, "|beta|")):
         if any(part.label.startswith(f"{NAMES[activation]}: {words}") for part in KEPT):
             ax.axhline(NEAR, color="black", linewidth=0.5, linestyle=(0, (2, 2)))
-    gamma.set_title("mean |gamma - 1|")
-    beta.set_title("mean |beta|")
+    gamma.set_title(r"mean $|\gamma - 1|$")
+    beta.set_title(r"mean $|\beta|$")
     numbers.append(accuracy_lines(accuracy, [Line(arm, name, ACCURACY) for name, arm in arms.items()], CHANCE))
     accuracy.set_title("test accuracy (%)")
     learnt = numbers[-1].loc[numbers[-1]["step"] >= numbers[-1]["step"].max() / 5, "mean"]

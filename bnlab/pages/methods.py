@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from bnlab.config import HEARD_BY
+from bnlab.pages.run import config_of
 from bnlab.pages.site import Site
+from bnlab.plots.names import DATA_NAMES, MODEL_NAMES
 from bnlab.store import FINISHED
+
+TRAINING = "train"  # all else is a procedure
 
 TEXT = (
     (
@@ -47,11 +54,24 @@ TEXT = (
         ),
     ),
 )
-COLUMNS = ("experiment", "setting", "variants", "runs", "of planned", "seeds", "steps", "read from")
+COLUMNS = ("experiment", "setting", "what is run", "variants", "runs", "seeds", "steps", "read from")
+WORDS = {  # of a key's values; those that a kind of run does not look at are left out
+    "data.name": "{}",
+    "data.train_subset": "{} training images",
+    "model.name": "{}",
+    "batch_size": "batch {}",
+    "lr": "lr {}",
+    "optim.name": "{}",
+    "optim.momentum": "momentum {}",
+    "optim.weight_decay": "weight decay {}",
+}
+NAMES = DATA_NAMES | MODEL_NAMES | {"sgd": "SGD", "rmsprop": "RMSprop", "adam": "Adam"}
+SILENT = ("data.train_subset", "optim.momentum", "optim.weight_decay")  # where they are 0
+MOST_VALUES = 4  # of a key; of more, the smallest and the largest
 
 
 def data(site: Site) -> dict:
-    """The text, and a row for every setting: variants, runs, seeds, steps."""
+    """The text, and a row for every setting: what is run, variants, runs, seeds, steps."""
     rows = [_row(site, *key) for key in sorted(site.index.settings)]
     sections = [{"title": title, "paragraphs": list(paragraphs)} for title, paragraphs in TEXT]
     return {"sections": sections, "columns": list(COLUMNS), "rows": rows}
@@ -59,11 +79,38 @@ def data(site: Site) -> dict:
 
 def _row(site: Site, experiment: str, setting: str) -> list[str]:
     entries = site.index.of_setting(experiment, setting)
+    configs = [config for config in (config_of(site, entry) for entry in entries) if config]
+    procedures = sorted({config["procedure"] for config in configs} - {TRAINING})
+    heard = {key for name in procedures for key in HEARD_BY.get(name, ())}
     variants = ", ".join(dict.fromkeys(entry.run.variant for entry in entries))
     finished = sum(entry.run.status.state in FINISHED for entry in entries)
-    seeds = len({entry.run.seed for entry in entries})
-    steps = sorted({entry.run.status.steps for entry in entries})
-    span = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}" if steps else ""
-    sources = ", ".join(sorted({"pack" if entry.directory is None else "directories" for entry in entries}))
     planned = site.planned.get((experiment, setting))
-    return [experiment, setting, variants, str(finished), str(planned or ""), str(seeds), span, sources]
+    steps = _span({entry.run.status.steps for entry in entries})
+    return [
+        experiment,
+        setting,
+        _what(configs, procedures, heard),
+        variants if not procedures or "variant" in heard else "",
+        f"{finished} of {planned}" if planned else str(finished),
+        str(len({entry.run.seed for entry in entries})),
+        f"{steps} cases" if procedures else steps,
+        ", ".join(sorted({"pack" if entry.directory is None else "directories" for entry in entries})),
+    ]
+
+
+def _what(configs: Sequence[Mapping], procedures: Sequence[str], heard: set[str]) -> str:
+    """Data, net, batch, rate, optimiser of what is trained; of a procedure its name and the keys that it looks at."""
+    said = [f"procedure {', '.join(procedures)}"] if procedures else []
+    for key, words in WORDS.items():
+        values = {config[key] for config in configs}
+        if (procedures and key.partition(".")[0] not in heard) or (key in SILENT and not any(values)):
+            continue
+        said += [words.format(_span(values))] if values else []
+    return "; ".join(said)
+
+
+def _span(values: set) -> str:
+    """`1, 2, 3`, or of many values `1 to 9`."""
+    ordered = sorted(values)
+    shown = [NAMES.get(v, v) if isinstance(v, str) else f"{v:,}" if isinstance(v, int) else f"{v:g}" for v in ordered]
+    return ", ".join(shown) if len(shown) <= MOST_VALUES else f"{shown[0]} to {shown[-1]}"

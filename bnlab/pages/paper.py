@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bnlab import __version__
@@ -38,20 +38,32 @@ def paper_pdf(site: Site, chapters: Sequence[Chapter]) -> bytes:
 
 
 def set_paper(site: Site, chapters: Sequence[Chapter]) -> Paper:
-    paper = Paper()
-    _title_page(paper, chapters)
+    """The title, with the pages of all that follows, is set last: how long it is does not depend on their numbers."""
+    front = _title(chapters, [0] * (1 + len(chapters)))
+    paper = Paper(before=len(front.pages))
     _methods(paper, site)
-    told = ""
-    for chapter in chapters:
-        paper.new_page()
-        if chapter.experiment.name != told:
-            _introduction(paper, chapter.experiment)
-        told = chapter.experiment.name
-        _results(paper, chapter)
+    begins = [paper.before + 1, *(_chapter(paper, chapter, previous) for previous, chapter in _pairs(chapters))]
+    paper.pages[:0] = _title(chapters, begins).pages
     return paper
 
 
-def _title_page(paper: Paper, chapters: Sequence[Chapter]) -> None:
+def _pairs(chapters: Sequence[Chapter]) -> Iterator[tuple[Chapter | None, Chapter]]:
+    return zip([None, *chapters], chapters)
+
+
+def _chapter(paper: Paper, chapter: Chapter, previous: Chapter | None) -> int:
+    """Returns the number of its first page."""
+    paper.new_page()
+    begins = paper.before + len(paper.pages)
+    if previous is None or chapter.experiment.name != previous.experiment.name:
+        _introduction(paper, chapter.experiment)
+    _results(paper, chapter)
+    return begins
+
+
+def _title(chapters: Sequence[Chapter], begins: Sequence[int]) -> Paper:
+    """Title, counts and contents; `begins` are the pages of the methods and of every chapter."""
+    paper = Paper()
     paper.new_page()
     paper.space(30)
     paper.heading(TITLE, 20)
@@ -61,11 +73,20 @@ def _title_page(paper: Paper, chapters: Sequence[Chapter]) -> None:
     paper.paragraph(
         "Of a claim with verdicts in several settings the one nearest to the paper's counts here.", after=10
     )
-    rows = [
-        (c.experiment.name, c.setting, str(len(c.rows)), *(str(_count(c.rows)[word] or "") for word in COUNTED))
-        for c in chapters
+    rows = [("Methods", *[""] * 6, str(begins[0]))]
+    rows += [
+        (
+            c.experiment.name,
+            c.setting,
+            str(len(c.rows)),
+            *(str(_count(c.rows)[word] or "") for word in COUNTED),
+            str(at),
+        )
+        for c, at in zip(chapters, begins[1:])
     ]
-    paper.table(("experiment", "setting", "claims", *COUNTED), rows, (140, 110, 46, 48, 46, 46, 50), 8)
+    paper.heading("Contents", 11)
+    paper.table(("experiment", "setting", "claims", *COUNTED, "page"), rows, (126, 100, 44, 50, 46, 44, 50, 26), 8)
+    return paper
 
 
 def _count(rows: Iterable[dict]) -> Counter:
@@ -86,7 +107,7 @@ def _methods(paper: Paper, site: Site) -> None:
             paper.paragraph(text)
         paper.space(4)
     paper.heading("Settings", 11)
-    paper.table(said["columns"], said["rows"], (100, 86, 94, 32, 42, 32, 54, 46), 7)
+    paper.table(said["columns"], said["rows"], (82, 74, 128, 58, 38, 28, 42, 36), 7)
 
 
 def _introduction(paper: Paper, experiment: Experiment) -> None:

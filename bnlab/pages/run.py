@@ -30,7 +30,7 @@ def data(site: Site, names: Mapping[str, str], query: Query) -> dict | None:
     _, problem = site.readings.of(entry)
     metrics = metrics_of([group], site.readings)
     chosen = chosen_metrics(query.get("metric", ()), metrics)
-    config = _config(site, entry)
+    config = config_of(site, entry)
     return {
         "key": entry.key,
         "source": entry.source,
@@ -54,7 +54,7 @@ def _status(entry: Entry) -> dict:
     return {key: getattr(status, key) for key in kept} | {"notes": list(status.notes)}
 
 
-def _config(site: Site, entry: Entry) -> dict:
+def config_of(site: Site, entry: Entry) -> dict:
     """Dotted keys; empty where the stored configuration cannot be read."""
     try:
         if entry.directory is None:
@@ -69,7 +69,7 @@ def _siblings(site: Site, entry: Entry, config: Mapping[str, object]) -> list[di
     found = []
     for other in site.index.of_setting(*entry.key[:2]):
         if other.run.seed == entry.run.seed and other.key != entry.key and len(found) < 40 * MOST_SIBLINGS:
-            theirs = _config(site, other)
+            theirs = config_of(site, other)
             differing = {k: str(theirs.get(k, "")) for k in config if theirs and theirs.get(k) != config[k]}
             found.append({"key": other.key, "state": other.run.status.state, "differs": differing})
     found.sort(key=lambda sibling: len(sibling["differs"]))

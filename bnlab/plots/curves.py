@@ -106,6 +106,15 @@ def averaged(series: pd.DataFrame, width: int) -> pd.DataFrame:
     return means
 
 
+def smoothed(series: pd.DataFrame, width: int) -> pd.DataFrame:
+    """`averaged`, to be drawn: without a last stretch of one record, whose noise would look like a turn."""
+    if width == 1:
+        return series
+    means = averaged(series, width)
+    alone = len(series) > 1 and series.index[-1] // width != series.index[-2] // width
+    return means.iloc[:-1] if alone and len(means) > 1 else means
+
+
 def step_axis(ax: Axes, last: float, log: bool = False) -> None:
     """x as training steps from 0 to `last`; `log` keeps step 0 by being linear up to step 1."""
     if log:

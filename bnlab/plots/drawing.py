@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bnlab.plots.names import DATA_NAMES, MODEL_NAMES
 from bnlab.plots.style import paper_style
 from bnlab.store import make_folder, write_aside
 
@@ -23,20 +24,6 @@ DOTS_PER_INCH = 200
 KINDS = ("pdf", "png", "svg", "csv")
 METADATA = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 CHARACTERS_PER_INCH = 22  # of the small print below a figure
-DATA_NAMES = {
-    "digits": "digits",
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "cifar10": "CIFAR-10",
-    "gaussian_map": "Gaussian map",
-}
-MODEL_NAMES = {
-    "mlp": "MLP",
-    "convnet": "conv net",
-    "vgg_a": "VGG-A",
-    "vgg_d": "VGG-D",
-    "deep_linear": "deep linear net",
-}
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from bnlab.plots.rows import label_rows
 from bnlab.plots.style import PUBLISHED
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ OPEN = "#6b6b6b"  # undecided
 WIDE = 8.0  # an axis that reaches further is logarithmic beyond 1
 
 
-def draw_effects(ax: Axes, verdicts: Sequence[Verdict], scale: float = 1.0) -> pd.DataFrame:
-    """Effect and 95 % t interval of every verdict under its label, the first at the top; filled where it is decided.
+def draw_effects(ax: Axes, verdicts: Sequence[Verdict], ids: Mapping[str, str], scale: float = 1.0) -> pd.DataFrame:
+    """Effect and 95 % t interval of every verdict beside its label, the first at the top; filled where it is decided.
 
-    Values are multiplied by `scale` (100 for per cent). A published effect is a hollow black circle, the margin a grey
-    strip around 0. Returns label, effect, low, high, n, published.
+    `ids` are the claims of a label. Values are multiplied by `scale` (100 for per cent). A published effect is a hollow
+    black circle, a margin that all share a grey strip around 0. Returns label, effect, low, high, n, published.
     """
     import pandas as pd
 
@@ -37,15 +38,10 @@ def draw_effects(ax: Axes, verdicts: Sequence[Verdict], scale: float = 1.0) -> p
     if len(margins) == 1:
         margin = margins.pop() * scale
         ax.axvspan(-margin, margin, color="#d9d9d9", linewidth=0, zorder=0)
-    for place, verdict in enumerate(verdicts):
-        ax.text(0.01, 0.2 - place, verdict.label, transform=ax.get_yaxis_transform(), fontsize=6, color="#444444",
-                bbox={"facecolor": "white", "pad": 0.2, "linewidth": 0}, zorder=0.8)  # fmt: skip
-    ax.set_yticks([])
+    label_rows(ax, [verdict.label for verdict in verdicts], ids)
     if max((abs(v) for row in rows for v in row[1:4] if math.isfinite(v)), default=0.0) > WIDE:
         ax.set_xscale("symlog", linthresh=1)
         ax.xaxis.set_major_formatter("{x:g}")
-    ax.set_ylim(-len(verdicts) + 0.6, 0.7)
-    ax.spines["left"].set_visible(False)
     return pd.DataFrame(rows, columns=["label", "effect", "low", "high", "n", "published"])
 
 
@@ -61,10 +57,10 @@ def _scaled(verdict: Verdict, scale: float) -> tuple:
 def _draw_row(ax: Axes, y: float, word: str, row: tuple) -> None:
     _, effect, low, high, _, published = row
     colour = COLOURS.get(word, OPEN)
-    ax.plot([low, high], [y, y], color=colour, linewidth=1.2)
+    ax.plot([low, high], [y, y], color=colour, linewidth=1.2, clip_on=False)
     inside = colour if word in COLOURS else "white"
-    ax.plot([effect], [y], color=colour, marker="o", markersize=3, markerfacecolor=inside)
+    ax.plot([effect], [y], color=colour, marker="o", markersize=3, markerfacecolor=inside, clip_on=False)
     ax.plot(
         [published], [y], marker="o", markersize=4.5, markerfacecolor="none",
-        markeredgecolor=PUBLISHED.colour, markeredgewidth=0.7, linestyle="none",
+        markeredgecolor=PUBLISHED.colour, markeredgewidth=0.7, linestyle="none", clip_on=False,
     )  # fmt: skip

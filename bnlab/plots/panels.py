@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bnlab.plots import published
 from bnlab.plots.binned import common_limits
-from bnlab.plots.curves import averaged, diverged_at, draw_curve, fill_diverged, step_axis
+from bnlab.plots.curves import averaged, diverged_at, draw_curve, fill_diverged, smoothed, step_axis
 from bnlab.plots.moments import GroupValues, draw_groups, offset
 from bnlab.plots.ridges import coarser, draw_ridges, spread_steps
 from bnlab.plots.style import Look, look
@@ -54,7 +54,7 @@ def accuracy_lines(ax: Axes, lines: Sequence[Line], chance: float) -> pd.DataFra
 
     drawn = []
     for line in lines:
-        series = accuracy_series(line, chance)
+        series = smoothed(_in_per_cent(line, chance), line.width)
         numbers = draw_curve(ax, series, line.look or look(line.variant), diverged_at(line.arm))
         drawn.append(numbers.assign(variant=line.variant, metric=line.metric))
     last = max((float(line.arm.table["steps"].max()) for line in lines if line.arm.n), default=1.0)
@@ -63,10 +63,14 @@ def accuracy_lines(ax: Axes, lines: Sequence[Line], chance: float) -> pd.DataFra
 
 
 def accuracy_series(line: Line, chance: float) -> pd.DataFrame:
-    """What `accuracy_lines` draws, per cent: index step, a column per seed."""
-    ended = diverged_at(line.arm)
-    series = 100 * fill_diverged(_to_the_end(line, ended), ended, chance)
+    """The accuracies of a line, per cent, over all its stretches: index step, a column per seed."""
+    series = _in_per_cent(line, chance)
     return averaged(series, line.width) if line.width > 1 else series
+
+
+def _in_per_cent(line: Line, chance: float) -> pd.DataFrame:
+    ended = diverged_at(line.arm)
+    return 100 * fill_diverged(_to_the_end(line, ended), ended, chance)
 
 
 def _to_the_end(line: Line, ended: Mapping[int, float]) -> pd.DataFrame:

@@ -51,8 +51,8 @@ def draw_ranges(
         step_axis(ax, last)
     axes[0].set(yscale="log" if squares else "linear", ylabel="squared outputs" if squares else UNITS["loss"])
     axes[2].axhline(2 / rate, color=GREY, linewidth=0.8, zorder=0.5)
-    axes[2].annotate("2 / lr", (1, 2 / rate), xycoords=("axes fraction", "data"), xytext=(0, 2),
-                     textcoords="offset points", fontsize=6, ha="right", color=GREY)  # fmt: skip
+    axes[2].annotate("2 / lr", (1, 2 / rate), xycoords=("axes fraction", "data"), xytext=(2, 0),
+                     textcoords="offset points", fontsize=6, va="center", color=GREY)  # fmt: skip
     return pd.concat(drawn, ignore_index=True)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 OVERLAP = 2.2  # height of a ridge in units of the distance between two
+COARSE = 0.04  # of the axis: a bin that takes more of it is drawn flat, for nothing is known of its inside
 
 
 def draw_ridges(
@@ -31,7 +32,8 @@ def draw_ridges(
         edges, density = densities(lo, hi, counts)
         if wide:
             density = density * np.diff(edges) / np.diff(np.arcsinh(edges))
-        _ridge(ax, edges, density, -float(position), colour, zorder=2 + position)
+        outline = _outline(edges, density, _seen(edges, limits, wide))
+        _ridge(ax, *outline, -float(position), colour, zorder=2 + position)
         numbers.append(_numbers(int(step), edges, density, limits))
     _step_labels(ax, rows["step"].tolist())
     value_axis(ax, limits, wide)
@@ -50,10 +52,24 @@ def value_axis(ax: Axes, limits: tuple[float, float], wide: bool) -> None:
     ax.set_xlim(*limits)
 
 
-def _ridge(ax: Axes, edges: np.ndarray, density: np.ndarray, base: float, colour: str, zorder: int) -> None:
-    top = density.max() if density.max() > 0 else 1.0
-    x = np.concatenate([edges[:1], (edges[:-1] + edges[1:]) / 2, edges[-1:]])
-    y = base + OVERLAP * np.concatenate([[0.0], density / top, [0.0]])
+def _seen(edges: np.ndarray, limits: tuple[float, float], wide: bool) -> np.ndarray:
+    """Widths of the bins as shares of the axis."""
+    places, ends = (np.arcsinh(values) if wide else np.asarray(values) for values in (edges, limits))
+    return np.diff(places) / (ends[1] - ends[0])
+
+
+def _outline(edges: np.ndarray, density: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """From middle to middle of fine bins, along the top of coarse ones."""
+    x, y = [edges[0]], [0.0]
+    for low, high, height, share in zip(edges[:-1], edges[1:], density, seen):
+        corners = [low, high] if share > COARSE else [(low + high) / 2]
+        x += corners
+        y += [height] * len(corners)
+    return np.array([*x, edges[-1]]), np.array([*y, 0.0])
+
+
+def _ridge(ax: Axes, x: np.ndarray, heights: np.ndarray, base: float, colour: str, zorder: int) -> None:
+    y = base + OVERLAP * heights / (heights.max() if heights.max() > 0 else 1.0)
     # Opaque: a later ridge covers the feet of the earlier one instead of mixing with it.
     ax.fill_between(x, base, y, facecolor=_paler(colour), edgecolor="none", zorder=zorder)
     ax.plot(x, y, color="white", linewidth=1.0, zorder=zorder)

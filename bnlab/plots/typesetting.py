@@ -29,9 +29,13 @@ GREY, RULE = "#555555", "#999999"
 
 
 class Paper:
-    """Pages that fill from the top; what does not fit begins the next. Sizes are in points."""
+    """Pages that fill from the top; what does not fit begins the next. Sizes are in points.
 
-    def __init__(self) -> None:
+    `before`: pages of what comes before these, whose numbers go on from there.
+    """
+
+    def __init__(self, before: int = 0) -> None:
+        self.before = before
         self.pages: list[Figure] = []
         self.y = BOTTOM
 
@@ -39,7 +43,7 @@ class Paper:
         page = Figure(figsize=(WIDTH / POINTS, HEIGHT / POINTS), dpi=POINTS)
         FigureCanvasAgg(page)
         self.pages.append(page)
-        self._write(f"{len(self.pages)}", WIDTH / 2 - 4, 816, 8, colour=GREY)
+        self._write(f"{self.before + len(self.pages)}", WIDTH / 2 - 4, 816, 8, colour=GREY)
         self.y = TOP
 
     def room(self, height: float) -> None:
