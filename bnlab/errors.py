@@ -22,13 +22,13 @@ class BadInput(BnlabError):
 
 
 class Incomplete(BnlabError):
-    """A figure, a claim or a check has not enough to work on."""
+    """A figure, a claim or a check has not enough to work on, or there is no results folder."""
 
     code = INCOMPLETE
 
 
 class IntegrityError(BnlabError):
-    """Data or results are absent, damaged or not what they say they are."""
+    """Data are absent, or data or results damaged or not what they say they are."""
 
     code = INTEGRITY
 
