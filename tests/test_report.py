@@ -173,6 +173,7 @@ def test_from_the_pack_everything_is_computed_again(results: Path, capsys) -> No
     ],
 )
 def test_errors_are_one_line(results: Path, capsys, words: list[str], code: int, says: str) -> None:
+    results.mkdir()
     if "--output" in words:
         put_run(results, records=rising())
         put_verdict(results, "ics_vgg", "digits-laptop")

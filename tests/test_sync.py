@@ -157,10 +157,11 @@ def test_figures_and_verdicts_are_a_run_of_their_own(run, results, capsys):
 )
 def test_a_mistake_is_one_line(words, mode, code, said, monkeypatch, capsys, results):
     monkeypatch.setenv("WANDB_MODE", mode)
+    results.mkdir()
     assert main(["sync", *words]) == code
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1 and len(error) <= 241
-    assert not results.exists()
+    assert not list(results.iterdir())
 
 
 def test_no_prompt_and_no_mode_means_online(run, monkeypatch, capsys):
