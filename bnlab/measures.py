@@ -175,8 +175,7 @@ def gap(more: Arm, less: Arm, measure: Measure, of_less: Measure | None = None) 
 
     def measured(runs: Runs) -> Measured:
         first, second = measure(runs, more), (of_less or measure)(runs, less)
-        means = (mean_note(more.name, first.values()), mean_note(less.name, second.values()))
-        note = ", ".join(filter(None, means))
+        note = mean_notes((more.name, first), (less.name, second))
         void = all_diverged((more.of(runs), first), (less.of(runs), second))
         effects = paired_difference(first, second)
         return Measured(effects, more.planned(runs, len(first)), note, lost_seeds(first, second), void)
@@ -197,6 +196,11 @@ def all_diverged(*sides: tuple[Runs, Effects]) -> str:
     broken = all((runs.table["state"] == "diverged").all() for runs, _ in sides)
     values = {value for _, effects in sides for value in effects.values()}
     return "every run diverged and counts the same: nothing is compared" if broken and len(values) == 1 else ""
+
+
+def mean_notes(*sides: tuple[str, Effects]) -> str:
+    """The mean of each side, for a note; a side without a value is left out."""
+    return ", ".join(filter(None, (mean_note(what, values.values()) for what, values in sides)))
 
 
 def mean_note(what: str, values: Iterable[float]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnlab.claims import Measured
+from bnlab.claims import Measured, Part, Published
 from bnlab.comparisons import LEARNING, BySeed, Cell, geometric_note, medians, paired_log_ratio, when_learning
 from bnlab.measures import lost_seeds
 
@@ -108,6 +108,23 @@ class Comparison:
         """log10 of plain over bn: positive where bn has less."""
         plain, bn = self.sides(runs)
         return paired_log_ratio(plain, bn, self.bn.planned(runs, len(bn)), geometric_note({"plain": plain, "bn": bn}))
+
+
+def smaller(
+    sides: Comparison, margin: float, where: str = "", told: Published | None = None, beside: bool = False
+) -> Part:
+    """The statement that the net with batch normalisation has less of the quantity by more than `margin`, in log10."""
+    return Part(
+        ", ".join(filter(None, (f"smaller with bn: {NAMES[sides.quantity]}", where))),
+        f"{sides.quantity.__doc__.splitlines()[0].rstrip('.')}; median, per seed",
+        "plain / bn > 1",
+        "log10 of plain / bn",
+        margin,
+        sides,
+        sides.window.words,
+        beside=beside,
+        published=told,
+    )
 
 
 def settles(runs: Runs, cell: Cell, rate: float, factors: Factors, window: Window, within: float) -> Measured:

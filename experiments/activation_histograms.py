@@ -49,10 +49,11 @@ from bnlab.plots.drawing import Drawing, seeds_words, setting_words, small_print
 from bnlab.plots.effects import draw_effects
 from bnlab.plots.maxima import COLUMNS as MAXIMA_COLUMNS
 from bnlab.plots.maxima import draw_maxima, draw_prediction
+from bnlab.plots.panels import share_range
 from bnlab.plots.published import handles, mark
-from bnlab.plots.ridges import draw_ridges, spread_steps
+from bnlab.plots.ridges import draw_ridges, no_narrower, spread_steps
 from bnlab.plots.rows import claim_ids
-from bnlab.plots.style import PAGE, TEXT, Look, legend, look, new_figure, styled
+from bnlab.plots.style import PAGE, TEXT, Look, legend, look, new_figure, say_empty, styled
 from bnlab.stats import normal_cdf, sigmoid_quantiles, slope, standardised_max
 from bnlab.store import Runs
 
@@ -291,10 +292,6 @@ def _need_any(runs: Runs, arms: dict) -> None:
     need(any(arm.of(runs).n for arm in arms.values()), runs, f"the {one.activation} nets, batch {one.batch_size}")
 
 
-def _label(ax, text: str, **place) -> None:
-    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color="#6b6b6b", **place)
-
-
 def _band_panels(runs: Runs, nets: dict, prefix: str, height: float) -> tuple:
     """Rows plain and BN, columns slow and fast, on shared axes. Returns figure, axes by (variant, rate), numbers."""
     _need_any(runs, nets)
@@ -309,7 +306,7 @@ def _band_panels(runs: Runs, nets: dict, prefix: str, height: float) -> tuple:
             numbers.append(drawn.assign(variant=variant, rate=rate))
             step_axis(ax, float(chosen.table["steps"].iloc[0]))
         else:
-            _label(ax, "no run")
+            say_empty(ax, "no run")
         ax.label_outer()
         ax.set_title(f"{rate} rate ({RATES[rate]:g})" if row == 0 else "")
     for variant in ("plain", "bn"):
@@ -377,10 +374,10 @@ def _ridge_panels(
         for column, variant in enumerate(("plain", "bn"), 2 * pair):
             ax = grid[row, column]
             if len(found[variant]):
-                drawn = draw_ridges(ax, coarser(found[variant], narrowest), look(variant).colour, limits, wide)
+                drawn = draw_ridges(ax, no_narrower(found[variant], narrowest), look(variant).colour, limits, wide)
                 numbers.append(drawn.assign(variant=variant, rate=rate, metric=name))
             else:
-                _label(ax, "no run")
+                say_empty(ax, "no run")
                 ax.set(xticks=[], yticks=[])
             ax.set_title(look(variant).label if row == 0 else "", color=look(variant).colour, fontweight="bold")
             ax.set_xlabel(words if row == 1 else "")
@@ -412,17 +409,6 @@ def _first_seed(runs: Runs, name: str) -> pd.DataFrame:
     rows = runs.histograms(name)
     rows = rows[rows["seed"] == rows["seed"].min()]
     return rows[rows["step"].isin(spread_steps(rows["step"].tolist(), 7))]
-
-
-def coarser(rows: pd.DataFrame, narrowest: float) -> pd.DataFrame:
-    """Neighbouring bins joined two by two until they are at least `narrowest` wide: few neurons make ragged ridges."""
-    joined = []
-    for lo, hi, counts in zip(rows["lo"], rows["hi"], rows["counts"]):
-        counts = np.asarray(counts)
-        while len(counts) > 8 and (hi - lo) / len(counts) < narrowest:
-            counts = counts.reshape(-1, 2).sum(axis=1)
-        joined.append(counts)
-    return rows.assign(counts=joined)
 
 
 @styled
@@ -539,7 +525,7 @@ def accuracy(runs: Runs) -> Drawing:
         numbers.append(_draw_race(ax, runs, arms, printed if runs.data == "mnist" else {}).assign(panel=title))
         ax.set_title(title)
     for panels in (*dense, [conv]):
-        _share_range(panels)
+        share_range(panels)
     for ax in dense[:, 0]:
         ax.set_ylabel("test accuracy (%)")
     verdicts = [judge_part(part, runs) for part in GAINS]
@@ -581,19 +567,9 @@ def _draw_race(ax, runs: Runs, arms: dict[str, Arm], printed: dict[str, float]) 
         if variant in printed:
             numbers.append(mark(ax, {variant: (last, printed[variant])}).rename(columns={"value": "mean"}))
     if not numbers:
-        _label(ax, "no run")
+        say_empty(ax, "no run")
         ax.set(xticks=[], yticks=[])
     return pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame({"mean": []})
-
-
-def _share_range(axes: list) -> None:
-    """One y range for these panels: down to a little below the lowest end of a curve, so that the race is seen."""
-    ends = [line.get_ydata()[-1] for ax in axes for line in ax.get_lines() if len(line.get_ydata()) > 1]
-    tops = [max(line.get_ydata()) for ax in axes for line in ax.get_lines() if len(line.get_ydata()) > 1]
-    if ends:
-        span = max(max(tops) - min(ends), 0.5)
-        for ax in axes:
-            ax.set_ylim(max(0.0, min(ends) - 0.8 * span), min(100 + 0.05 * span, max(tops) + 0.15 * span))
 
 
 FIGURES: dict[str, Callable[[Runs], Drawing]] = {

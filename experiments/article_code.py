@@ -20,11 +20,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bnlab.claims import Claim
-from bnlab.exact import AllOf, Counterexample, Documented, Identity, cases, measured_statements
+from bnlab.exact import AllOf, Counterexample, Documented, Identity, measured_statements
 from bnlab.plots.drawing import Drawing, finish
-from bnlab.plots.errors import draw_errors
-from bnlab.plots.rows import claim_ids, row_figure
-from bnlab.plots.style import PAGE, styled
+from bnlab.plots.statements import errors_figure
+from bnlab.plots.style import styled
 
 if TYPE_CHECKING:
     from bnlab.store import Runs
@@ -157,12 +156,7 @@ def draw(runs: Runs) -> Drawing:
     """Errors of what holds, and how far what does not misses, each over all its cases; counts are in the table."""
     errors = [statement for statement in measured_statements(CLAIMS) if statement.limit > 0]
     kinds = [[s for s in errors if isinstance(s, kind)] for kind in (Identity, Counterexample)]
-    figure, panels = row_figure(PAGE, [len(kind) for kind in kinds])
-    ids = claim_ids(CLAIMS)
-    numbers = [
-        draw_errors(ax, {s.label: cases(runs, s.metric) for s in kind}, {s.label: s.limit for s in kind}, ids)
-        for ax, kind in zip(panels, kinds)
-    ]
+    figure, panels, numbers = errors_figure(runs, CLAIMS, kinds)
     panels[0].set(title="what holds", xlabel="relative error")
     panels[1].set(title="what does not", xlabel="how far it misses")
     words = "Dots: median over cases; lines: least to largest. Grey: the tolerance (above), the margin (below). "

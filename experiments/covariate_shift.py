@@ -32,11 +32,10 @@ from bnlab.claims import Claim, Measured, Part, Verdict, combine, judge_part
 from bnlab.comparisons import geometric_note
 from bnlab.exact import Counterexample, Exceeds, Identity, Statement
 from bnlab.measures import START, Effects, lost_seeds, need, over_window, planned_seeds
-from bnlab.plots.curves import draw_curve
+from bnlab.plots.curves import draw_curve, powers_axis
 from bnlab.plots.drawing import Drawing, finish, seeds_words
-from bnlab.plots.effects import draw_effects
 from bnlab.plots.published import entry
-from bnlab.plots.rows import claim_ids, row_figure
+from bnlab.plots.statements import effects_figure
 from bnlab.plots.style import PAGE, TEXT, Look, legend, look, new_figure, styled
 from bnlab.stats import paired_difference
 
@@ -290,8 +289,7 @@ def draw_shifts(runs: Runs) -> Drawing:
     shifts.set(title="shift of hidden activations", xscale="log", xlabel="further training step")
     shifts.set_ylabel("std of the unit")
     for ax in (spread, shifts):
-        ax.yaxis.get_major_locator().set_params(integer=True)
-        ax.yaxis.set_major_formatter(lambda y, _: f"$10^{{{y:.0f}}}$")
+        powers_axis(ax)
     legend(figure, [entry(look(net)) for net in NETS] + [entry(own) for own in SCENARIOS.values()], 4)
     words = f"{seeds_words({'seeds': runs.n}, runs.planned)}; mean (of log10 where the axis is logarithmic) and 95 % t "
     words += "interval. Left and middle: sigmoid net at initialisation. Right: a net trained on white dogs; mean over "
@@ -324,13 +322,8 @@ def _shift_curve(ax: Axes, runs: Runs, name: str, own: Look) -> pd.DataFrame:
 @styled
 def draw_ratios(runs: Runs) -> Drawing:
     """Every ratio that a claim or a fact beside it rests on."""
-    parts = [part for claim in CLAIMS for part in claim.parts if part.unit.startswith("log10")]
-    verdicts = [judge_part(part, runs) for part in parts]
-    figure, (ax,) = row_figure(PAGE, [len(verdicts)])
-    numbers = draw_effects(ax, verdicts, claim_ids(CLAIMS))
-    ax.set_xlabel("log10 of the ratio")
-    words = f"{seeds_words({'seeds': runs.n}, runs.planned)}, paired; mean and 95 % t interval. Filled: decided, blue "
-    return finish(figure, [numbers], runs, words + "for what the label says and orange against it.")
+    words = "blue for what the label says and orange against it."
+    return effects_figure(runs, CLAIMS, "log10 of the ratio", words, lambda part: part.unit.startswith("log10"))
 
 
 FIGURES: dict[str, Callable[[Runs], Drawing]] = {

@@ -16,11 +16,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bnlab.claims import Claim
-from bnlab.exact import ROUNDING, AllOf, Counterexample, Documented, Identity, cases, measured_statements
+from bnlab.exact import ROUNDING, AllOf, Counterexample, Documented, Identity, measured_statements
 from bnlab.plots.drawing import Drawing, finish
-from bnlab.plots.errors import draw_errors
-from bnlab.plots.rows import claim_ids, row_figure
-from bnlab.plots.style import PAGE, styled
+from bnlab.plots.statements import errors_figure
+from bnlab.plots.style import styled
 
 if TYPE_CHECKING:
     from bnlab.store import Runs
@@ -361,12 +360,7 @@ def draw(runs: Runs) -> Drawing:
     """Errors of the identities, and how far the wrong forms miss, each over all its cases."""
     statements = measured_statements(CLAIMS)
     kinds = [[s for s in statements if isinstance(s, kind)] for kind in (Identity, Counterexample)]
-    figure, panels = row_figure(PAGE, [len(kind) for kind in kinds])
-    ids = claim_ids(CLAIMS)
-    numbers = [
-        draw_errors(ax, {s.label: cases(runs, s.metric) for s in kind}, {s.label: s.limit for s in kind}, ids)
-        for ax, kind in zip(panels, kinds)
-    ]
+    figure, panels, numbers = errors_figure(runs, CLAIMS, kinds)
     panels[0].set(title="statements that hold", xlabel="relative error")
     panels[1].set(title="forms that do not", xlabel="how far they miss")
     words = "Dots: median over cases; lines: least to largest. Grey: the tolerance (above), the margin (below). "

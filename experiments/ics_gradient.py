@@ -45,7 +45,7 @@ from bnlab.comparisons import (
 from bnlab.measures import all_diverged, lost_seeds, need, planned_seeds
 from bnlab.plots import published as marks
 from bnlab.plots.curves import diverged_at, draw_curve, smoothed, step_axis
-from bnlab.plots.drawing import Drawing, finish, seeds_words
+from bnlab.plots.drawing import Drawing, cells_words, finish
 from bnlab.plots.panels import Groups, group_panels
 from bnlab.plots.style import PAGE, legend, look, new_figure, styled
 from bnlab.stats import paired_difference
@@ -407,11 +407,9 @@ def _need_any(runs: Runs, at: tuple[float, ...] = ()) -> None:
 
 
 def _spread(runs: Runs, at: tuple[float, ...] = ()) -> str:
-    each, at = [], at or rates(runs)
-    for lr in at:
-        words = seeds_words({look(v).label: arm(runs, v, lr).n for v in VARIANTS}, planned(runs))
-        each.append(f"{words} (lr {lr:g})" if len(at) > 1 else words)
-    return f"Mean and 95 % t interval, {'; '.join(each)}."
+    counts = {f"lr {lr:g}": {look(v).label: arm(runs, v, lr).n for v in VARIANTS} for lr in at or rates(runs)}
+    counted = {rate: (arms, planned(runs)) for rate, arms in counts.items()}
+    return f"Mean and 95 % t interval, {cells_words(counted)}."
 
 
 FIGURES = {"gradient_cosines": draw_cosines, "medians": draw_medians}

@@ -36,7 +36,7 @@ from bnlab.comparisons import (
 from bnlab.measures import all_diverged, lost_seeds, need, over_window
 from bnlab.plots import panels
 from bnlab.plots import published as marks
-from bnlab.plots.drawing import Drawing, finish, seeds_words
+from bnlab.plots.drawing import Drawing, cells_words, finish
 from bnlab.plots.panels import Groups, Line
 from bnlab.plots.style import PAGE, TEXT, Look, legend, look, new_figure, styled
 from bnlab.stats import paired_difference
@@ -523,11 +523,8 @@ def _published_windows(window: str) -> dict[str, float]:
 
 def _spread(runs: Runs, cells: tuple[Cell, ...] = (PRIMARY,)) -> str:
     """What the bars and bands are, and of how many seeds."""
-    each = []
-    for cell in cells:
-        words = seeds_words({look(v).label: arm(runs, v, cell).n for v in VARIANTS}, planned(runs, cell))
-        each.append(f"{words} ({_cell(cell)})" if len(cells) > 1 else words)
-    return f"Mean and 95 % t interval, {'; '.join(each)}."
+    counted = {_cell(c): ({look(v).label: arm(runs, v, c).n for v in VARIANTS}, planned(runs, c)) for c in cells}
+    return f"Mean and 95 % t interval, {cells_words(counted)}."
 
 
 def _need_primary(runs: Runs) -> None:

@@ -25,17 +25,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnlab.claims import Claim, Measured, Part, judge_part
+from bnlab.claims import Claim, Measured, Part
 from bnlab.comparisons import geometric_note, paired_log_ratio
-from bnlab.exact import ROUNDING, AllOf, Counterexample, Exceeds, Identity, cases
+from bnlab.exact import ROUNDING, AllOf, Counterexample, Exceeds, Identity
 from bnlab.measures import START, Effects, need, over_window, planned_seeds
-from bnlab.plots.curves import draw_curve
+from bnlab.plots.curves import draw_curve, powers_axis
 from bnlab.plots.drawing import Drawing, finish, seeds_words
-from bnlab.plots.effects import draw_effects
-from bnlab.plots.errors import draw_errors
 from bnlab.plots.published import entry
-from bnlab.plots.rows import claim_ids, row_figure
-from bnlab.plots.style import COLUMN, PAGE, TEXT, Look, legend, new_figure, styled
+from bnlab.plots.statements import effects_figure, errors_figure
+from bnlab.plots.style import COLUMN, TEXT, Look, legend, new_figure, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -353,8 +351,7 @@ def _curves(ax: Axes, runs: Runs, quantity: str, so_far: bool = False) -> pd.Dat
         drawn.append(draw_curve(ax, np.log10(shown), own).assign(metric=f"log10 {quantity}/{name}"))
     ax.set_xscale("log")
     ax.set_xlabel("training step")
-    ax.yaxis.get_major_locator().set_params(integer=True)
-    ax.yaxis.set_major_formatter(lambda y, _: f"$10^{{{y:.0f}}}$")
+    powers_axis(ax)
     return pd.concat(drawn, ignore_index=True)
 
 
@@ -402,14 +399,8 @@ def _points(ax: Axes, runs: Runs, problem: str, scaling: str) -> pd.DataFrame:
 @styled
 def draw_ratios(runs: Runs) -> Drawing:
     """What scaling gains, per statement: log10 of raw over z-scored."""
-    parts = {part.label: part for claim in CLAIMS for part in claim.parts}
-    verdicts = [judge_part(part, runs) for part in parts.values()]
-    figure, (ax,) = row_figure(PAGE, [len(verdicts)])
-    numbers = draw_effects(ax, verdicts, claim_ids(CLAIMS))
-    ax.set_xlabel("log10 of raw over z-scored")
-    counts = {"seeds": runs.n}
-    words = f"{seeds_words(counts, runs.planned)}, paired; mean and 95 % t interval. Filled: decided, blue for the "
-    return finish(figure, [numbers], runs, words + "sentence and orange against it; margins are in the claims.")
+    words = "blue for the sentence and orange against it; margins are in the claims."
+    return effects_figure(runs, CLAIMS, "log10 of raw over z-scored", words)
 
 
 @styled
@@ -417,12 +408,7 @@ def draw_exact(runs: Runs) -> Drawing:
     """Errors of the identities, and how far everything else lies from its limit, over all cases."""
     statements = {s.metric: s for claim in CLAIMS if not claim.parts for s in claim.test.statements}.values()
     kinds = [[s for s in statements if isinstance(s, Identity) == exact] for exact in (True, False)]
-    figure, panels = row_figure(PAGE, [len(kind) for kind in kinds])
-    ids = claim_ids(CLAIMS)
-    numbers = [
-        draw_errors(ax, {s.label: cases(runs, s.metric) for s in kind}, {s.label: s.limit for s in kind}, ids)
-        for ax, kind in zip(panels, kinds)
-    ]
+    figure, panels, numbers = errors_figure(runs, CLAIMS, kinds)
     panels[0].set(title="statements that hold", xlabel="error")
     panels[1].set(title="differences and ratios", xlabel="size, in the unit of each")
     words = "Dots: median over cases; lines: least to largest. Grey: the tolerance (above), the margin (below). "

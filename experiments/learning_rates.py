@@ -27,17 +27,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnlab.claims import Claim, Measured, Part, Published, judge_part
+from bnlab.claims import Claim, Measured, Part, Published
 from bnlab.comparisons import geometric_note, paired_log_ratio
-from bnlab.exact import ROUNDING, AllOf, Counterexample, Exceeds, Identity, cases
-from bnlab.measures import START, Effects, lost_seeds, mean_note, need, over_window, planned_seeds
-from bnlab.plots.curves import draw_curve
+from bnlab.exact import ROUNDING, AllOf, Counterexample, Exceeds, Identity
+from bnlab.measures import START, Effects, lost_seeds, mean_notes, need, over_window, planned_seeds
+from bnlab.plots.curves import draw_curve, powers_axis
 from bnlab.plots.drawing import Drawing, finish, seeds_words
-from bnlab.plots.effects import draw_effects
-from bnlab.plots.errors import draw_errors
 from bnlab.plots.published import entry
-from bnlab.plots.rows import claim_ids, row_figure
-from bnlab.plots.style import COLUMN, PAGE, PUBLISHED, TEXT, Look, legend, look, new_figure, styled
+from bnlab.plots.statements import effects_figure, errors_figure
+from bnlab.plots.style import COLUMN, PUBLISHED, TEXT, Look, legend, look, new_figure, styled
 from bnlab.stats import paired_difference
 
 if TYPE_CHECKING:
@@ -69,8 +67,7 @@ def log_ratio(runs: Runs, above: str, below: str) -> Measured:
 
 def difference(runs: Runs, more: str, less: str) -> Measured:
     first, second = recorded(runs, more), recorded(runs, less)
-    note = ", ".join(filter(None, (mean_note(more, first.values()), mean_note(less, second.values()))))
-    planned = planned_seeds(runs, SEEDS, len(first))
+    note, planned = mean_notes((more, first), (less, second)), planned_seeds(runs, SEEDS, len(first))
     return Measured(paired_difference(first, second), planned, note, lost_seeds(first, second))
 
 
@@ -107,14 +104,11 @@ FASTER_AT_ONE_RATE = _ratio(
     "steps_at_plains_rate/plain", "steps_at_plains_rate/bn", FASTER,
 )  # fmt: skip
 STABLE = Part(
-    label="range of rates that work: BN less plain",
-    metric="rates/working_decades/bn less rates/working_decades/plain, per seed",
-    direction="bn larger",
-    unit="decades",
-    margin=RATE,
-    measure=partial(difference, more="working_decades/bn", less="working_decades/plain"),
-    window="whole run",
-)
+    "range of rates that work: BN less plain",
+    "rates/working_decades/bn less rates/working_decades/plain, per seed",
+    "bn larger", "decades", RATE,
+    partial(difference, more="working_decades/bn", less="working_decades/plain"), "whole run",
+)  # fmt: skip
 YANG = Published(
     -math.log10(THEORY),
     "pi/(pi - 1) = 1.467 per layer with BN for large batches",
@@ -272,8 +266,7 @@ def draw_depth(runs: Runs) -> Drawing:
     layers = numbers[0]["step"].to_numpy()
     left.plot(layers, (layers.max() - layers) * np.log10(THEORY), color=PUBLISHED.colour, linewidth=0.6)
     left.set(xlabel="layer", ylabel="squared gradient / that of the last layer")
-    left.yaxis.get_major_locator().set_params(integer=True)
-    left.yaxis.set_major_formatter(lambda y, _: f"$10^{{{y:.0f}}}$")
+    powers_axis(left)
     numbers += [_factors(right, runs, arm) for arm in ("bn", "plain")]
     right.axhline(THEORY, color=PUBLISHED.colour, linewidth=0.6)
     right.set(xscale="log", xlabel="size of the batch", ylabel="growth per layer", ylim=(0.9, 1.9))
@@ -303,14 +296,8 @@ def _factors(ax: Axes, runs: Runs, arm: str) -> pd.DataFrame:
 @styled
 def draw_ratios(runs: Runs) -> Drawing:
     """Every statement that seeds decide, with its interval."""
-    parts = {part.label: part for claim in CLAIMS for part in claim.parts}
-    verdicts = [judge_part(part, runs) for part in parts.values()]
-    figure, (ax,) = row_figure(PAGE, [len(verdicts)])
-    numbers = draw_effects(ax, verdicts, claim_ids(CLAIMS))
-    ax.set_xlabel("log10 of the ratio, or decades")
-    words = f"{seeds_words({'seeds': runs.n}, runs.planned)}, paired; mean and 95 % t interval. Filled: decided, blue "
-    words += "for the sentence and orange against it; margins are in the claims. Hollow: published."
-    return finish(figure, [numbers], runs, words)
+    words = "blue for the sentence and orange against it; margins are in the claims. Hollow: published."
+    return effects_figure(runs, CLAIMS, "log10 of the ratio, or decades", words)
 
 
 @styled
@@ -318,13 +305,10 @@ def draw_exact(runs: Runs) -> Drawing:
     """Errors of the identities, and how far everything else lies from its limit, over all cases."""
     need(runs.n > 0, runs, "learning_rates")
     every = [s for claim in CLAIMS for s in claim.test.statements if not isinstance(s, Part)]
-    statements = {s.metric: s for s in every}.values()
-    figure, (ax,) = row_figure(PAGE, [len(statements)])
-    errors = {s.label: cases(runs, s.metric) for s in statements}
-    numbers = draw_errors(ax, errors, {s.label: s.limit for s in statements}, claim_ids(CLAIMS))
+    figure, (ax,), numbers = errors_figure(runs, CLAIMS, [list({s.metric: s for s in every}.values())])
     ax.set_xlabel("relative error; growth; factor")
     words = "Dots: median over cases; lines: least to largest. Grey: the tolerance or margin. "
-    return finish(figure, [numbers], runs, words + "Numbers below 1e-17 are drawn there.")
+    return finish(figure, numbers, runs, words + "Numbers below 1e-17 are drawn there.")
 
 
 FIGURES = {"rates": draw_rates, "depth": draw_depth, "effects": draw_ratios, "errors": draw_exact}

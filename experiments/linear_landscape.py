@@ -31,12 +31,10 @@ from bnlab.claims import Claim, Part, Published
 from bnlab.comparisons import Cell
 from bnlab.measures import need
 from bnlab.plots import published as marks
-from bnlab.plots.curves import draw_curve
 from bnlab.plots.drawing import Drawing, finish, seeds_words
-from bnlab.plots.ranges import GREY, Ranges, draw_ranges, length_axis
+from bnlab.plots.ranges import GREY, Ranges, draw_profiles, draw_ranges, length_axis
 from bnlab.plots.style import PAGE, legend, look, new_figure, styled
 from bnlab.smoothness import (
-    NAMES,
     Comparison,
     Factors,
     Quantity,
@@ -47,6 +45,7 @@ from bnlab.smoothness import (
     loss_range,
     profile,
     settles,
+    smaller,
     width,
 )
 
@@ -69,17 +68,8 @@ def cell(variant: str) -> Cell:
 
 def _smaller(quantity: Quantity, factors: Factors = GRID, line: str = "gradient", where: str = "") -> Part:
     told = Published(None, "7e6 to 2e8 without, 2.0e6 with, in mid-run", _FIGURE_10) if quantity is beta else None
-    return Part(
-        f"smaller with bn: {NAMES[quantity]}{where}",
-        f"{quantity.__doc__.splitlines()[0].rstrip('.')}; median, per seed",
-        "plain / bn > 1",
-        "log10 of plain / bn",
-        RATIO_MARGIN,
-        Comparison(*(cell(variant) for variant in VARIANTS), quantity, factors, WHOLE, line),
-        WHOLE.words,
-        beside=bool(where),
-        published=None if where else told,
-    )
+    sides = Comparison(*(cell(variant) for variant in VARIANTS), quantity, factors, WHOLE, line)
+    return smaller(sides, RATIO_MARGIN, where, None if where else told, bool(where))
 
 
 def _settles(factors: Factors, where: str) -> tuple[Part, ...]:
@@ -103,8 +93,8 @@ CLAIMS = (
         "at an equal loss; beside it steps no longer than those of training, and a random direction.",
         parts=(
             *(_smaller(quantity) for quantity in QUANTITIES),
-            *(_smaller(quantity, SHORT, where=", steps up to lr") for quantity in QUANTITIES),
-            *(_smaller(quantity, line="random", where=", random line") for quantity in QUANTITIES),
+            *(_smaller(quantity, SHORT, where="steps up to lr") for quantity in QUANTITIES),
+            *(_smaller(quantity, line="random", where="random line") for quantity in QUANTITIES),
         ),
         figure="linear_landscape",
     ),
@@ -137,10 +127,8 @@ def draw_landscape(runs: Runs) -> Drawing:
         ("beta_smoothness", "random", RATE),
     )
     for ax, (quantity, line, unit) in zip(below, panels):
-        for variant, arm in arms.items():
-            frame = unit * profile(arm, quantity, GRID, WHOLE, line)
-            panel = f"{quantity}, {line} line"
-            numbers.append(draw_curve(ax, frame, look(variant), log=True).assign(variant=variant, panel=panel))
+        frames = {variant: unit * profile(arm, quantity, GRID, WHOLE, line) for variant, arm in arms.items()}
+        numbers.append(draw_profiles(ax, frames, f"{quantity}, {line} line"))
         length_axis(ax, GRID)
     for ax, title in zip(below, ("change of the gradient", "beta × lr, along the gradient", "beta × lr, random line")):
         ax.set_title(title)

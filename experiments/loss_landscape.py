@@ -50,9 +50,9 @@ from bnlab.comparisons import (
 from bnlab.measures import lost_seeds, mean_note, need
 from bnlab.plots import published as marks
 from bnlab.plots.curves import draw_curve
-from bnlab.plots.drawing import Drawing, finish, seeds_words
+from bnlab.plots.drawing import Drawing, cells_words, finish, seeds_words
 from bnlab.plots.panels import Groups, group_panels
-from bnlab.plots.ranges import GREY, UNITS, Ranges, draw_ranges, length_axis
+from bnlab.plots.ranges import GREY, UNITS, Ranges, draw_profiles, draw_ranges, length_axis
 from bnlab.plots.style import COLUMN, PAGE, legend, look, new_figure, styled
 from bnlab.smoothness import (
     LEARN,
@@ -70,6 +70,7 @@ from bnlab.smoothness import (
     profile,
     relative,
     settles,
+    smaller,
     width,
 )
 from bnlab.stats import paired_difference
@@ -139,17 +140,7 @@ def compared(
 
 
 def _smaller(sides: Comparison, where: str = "", told: Published | None = None, beside: bool = False) -> Part:
-    return Part(
-        ", ".join(filter(None, (f"smaller with bn: {NAMES[sides.quantity]}", where))),
-        f"{sides.quantity.__doc__.splitlines()[0].rstrip('.')}; median, per seed",
-        "plain / bn > 1",
-        "log10 of plain / bn",
-        RATIO_MARGIN,
-        sides,
-        sides.window.words,
-        beside=beside,
-        published=told,
-    )
+    return smaller(sides, RATIO_MARGIN, where, told, beside)
 
 
 def _told(quantity: Quantity, window: Window) -> Published:
@@ -335,22 +326,34 @@ def _distances(quantity: Quantity, unit: str) -> Callable[[Runs], Iterator[Verdi
     return yielded
 
 
+def _measure(
+    id: str, quantity: Quantity, drawn: str, says: str, tests: str, unit: str, figure: str, more: tuple[Part, ...] = ()
+) -> Claim:
+    """The claim that bn has less of a measure of figure 4 while the nets learn; `more` stands beside it."""
+    return Claim(
+        id=id,
+        says=says,
+        kind="S",
+        source=f"{SOURCE}, {drawn}",
+        tests=tests,
+        parts=(_smaller(compared(quantity)), *more, *_variations(quantity)),
+        published=_told(quantity, OPENING),
+        figure=figure,
+        distances=_distances(quantity, unit),
+    )
+
+
 RANDOM = tuple(_smaller(compared(q, line="random"), "random line") for q in (width, change, beta))
 SOURCE = "Santurkar et al. 2018, section 3.2"
 
 CLAIMS = (
-    Claim(
-        id="P2-11",
-        says="Along the gradient, the loss of a net without batch normalisation takes a very wide range of values, in "
+    _measure(
+        "P2-11", width, "figure 4a",
+        "Along the gradient, the loss of a net without batch normalisation takes a very wide range of values, in "
         "contrast to that of a net with it.",
-        kind="S",
-        source=f"{SOURCE}, figure 4a",
-        tests="Largest less smallest loss over steps of 1/2 to 4 times the rate, plain over bn, while they learn; "
+        "Largest less smallest loss over steps of 1/2 to 4 times the rate, plain over bn, while they learn; "
         "beside it the paper's windows, a longer grid, a lower rate, weight decay.",
-        parts=(_smaller(compared(width)), *_variations(width)),
-        published=_told(width, OPENING),
-        figure="landscape",
-        distances=_distances(width, "nats"),
+        "nats", "landscape",
     ),
     Claim(
         id="P2-12",
@@ -363,23 +366,14 @@ CLAIMS = (
         parts=(_early(INITIAL, CLOSING), _early(INITIAL, MIDDLE, beside=True), _early(OPENING, CLOSING, beside=True)),
         figure="landscape",
     ),
-    Claim(
-        id="P2-13",
-        says="Along the gradient, the gradient of a net with batch normalisation stays nearer to that at the start: it "
+    _measure(
+        "P2-13", change, "figures 4b and 11",
+        "Along the gradient, the gradient of a net with batch normalisation stays nearer to that at the start: it "
         "is more predictive.",
-        kind="S",
-        source=f"{SOURCE}, figures 4b and 11",
-        tests="Largest distance of the gradient over steps of 1/2 to 4 times the rate, plain over bn, while they "
+        "Largest distance of the gradient over steps of 1/2 to 4 times the rate, plain over bn, while they "
         "learn; beside it every step length, and the distance in units of the gradient.",
-        parts=(
-            _smaller(compared(change)),
-            *_by_length(),
-            _smaller(compared(relative), beside=True),
-            *_variations(change),
-        ),
-        published=_told(change, OPENING),
-        figure="predictiveness",
-        distances=_distances(change, "loss per weight"),
+        "loss per weight", "predictiveness",
+        (*_by_length(), _smaller(compared(relative), beside=True)),
     ),
     Claim(
         id="P2-14",
@@ -397,18 +391,13 @@ CLAIMS = (
         published=_told(change, OPENING),
         figure="landscape",
     ),
-    Claim(
-        id="P2-15",
-        says="The effective beta-smoothness of nets with and without batch normalisation differs consistently: it is "
+    _measure(
+        "P2-15", beta, "figure 4c",
+        "The effective beta-smoothness of nets with and without batch normalisation differs consistently: it is "
         "smaller with it.",
-        kind="S",
-        source=f"{SOURCE}, figure 4c",
-        tests="Largest ||g(w - a g) - g|| / (a ||g||) over steps of 1/2 to 4 times the rate, plain over bn, while they "
+        "Largest ||g(w - a g) - g|| / (a ||g||) over steps of 1/2 to 4 times the rate, plain over bn, while they "
         "learn; beside it the paper's windows, a longer grid, a lower rate, weight decay.",
-        parts=(_smaller(compared(beta)), *_variations(beta)),
-        published=_told(beta, OPENING),
-        figure="beta",
-        distances=_distances(beta, "loss per weight squared"),
+        "loss per weight squared", "beta",
     ),
     Claim(
         id="P2-16",
@@ -474,7 +463,7 @@ CLAIMS = (
         published=Published(None, "4.27 without, 4.19 with batch normalisation at step 0; ln 10 is 2.30", "figure 4a"),
         figure="start",
     ),
-)
+)  # fmt: skip
 
 
 @styled
@@ -533,13 +522,8 @@ def draw_predictiveness(runs: Runs) -> Drawing:
 
 
 def _profile_panel(ax: Axes, runs: Runs, line: str, window: Window) -> pd.DataFrame:
-    import pandas as pd
-
-    drawn = []
-    for variant in VARIANTS:
-        frame = profile(cell(variant).of(runs), "gradient_change", GRID, window, line)
-        drawn.append(draw_curve(ax, frame, look(variant), log=True).assign(variant=variant))
-    return pd.concat(drawn, ignore_index=True).assign(panel=f"{line}, {window.words}")
+    frames = {v: profile(cell(v).of(runs), "gradient_change", GRID, window, line) for v in VARIANTS}
+    return draw_profiles(ax, frames, f"{line}, {window.words}")
 
 
 def _figure_11(ax: Axes) -> pd.DataFrame:
@@ -633,12 +617,9 @@ def _need(runs: Runs) -> None:
 
 
 def _counted(runs: Runs, rates: tuple[float, ...] = (PRIMARY,)) -> str:
-    each = []
-    for lr in rates:
-        counts = {look(v).label: cell(v, lr).of(runs).n for v in VARIANTS}
-        words = seeds_words(counts, cell("bn", lr).planned(runs, 0))
-        each.append(f"{words} (lr {lr:g})" if len(rates) > 1 else words)
-    return f"{'; '.join(each)}."
+    counts = {lr: {look(v).label: cell(v, lr).of(runs).n for v in VARIANTS} for lr in rates}
+    counted = {f"lr {lr:g}": (arms, cell("bn", lr).planned(runs, 0)) for lr, arms in counts.items()}
+    return f"{cells_words(counted)}."
 
 
 def _published_handle(runs: Runs) -> list:

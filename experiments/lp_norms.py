@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING
 from bnlab import published
 from bnlab.claims import Claim, Measured, Part, Published, Verdict
 from bnlab.comparisons import BySeed, Cell, distance_beside, mean_of, median_over_run, paired_log_ratio
-from bnlab.measures import all_diverged, kurtosis_over_window, lost_seeds, mean_note, need, over_window
+from bnlab.measures import all_diverged, kurtosis_over_window, lost_seeds, mean_note, mean_notes, need, over_window
 from bnlab.plots import published as marks
 from bnlab.plots.curves import averaged, diverged_at, draw_curve, step_axis
 from bnlab.plots.drawing import Drawing, finish, seeds_words
@@ -118,7 +118,7 @@ def above_bn(runs: Runs, norm: str) -> Measured:
 def _compared(runs: Runs, sides: dict[str, BySeed], against: BySeed) -> Measured:
     """The first side less `against`."""
     first = next(iter(sides.values()))
-    note = ", ".join(filter(None, (mean_note(variant, values.values()) for variant, values in sides.items())))
+    note = mean_notes(*sides.items())
     void = all_diverged(*((cell(variant).of(runs), values) for variant, values in sides.items()))
     return Measured(paired_difference(first, against), planned(runs), note, lost_seeds(*sides.values()), void)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bnlab import paths
 from bnlab.commands.choosing import claim_targets, parse_verdicts, totals
 from bnlab.commands.tables import table
-from bnlab.commands.words import Target, add_json, add_selection, add_source, stored_targets
+from bnlab.commands.words import Target, add_json, configure_reading, stored_targets
 from bnlab.errors import INCOMPLETE, Incomplete, IntegrityError
 from bnlab.literature import SOURCES, source_id
 
@@ -39,16 +39,12 @@ CLAIMS_EXAMPLES = """examples:
 
 
 def configure_figures(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = FIGURES_EXAMPLES
-    add_selection(parser)
-    add_source(parser)
+    configure_reading(parser, FIGURES_EXAMPLES)
     parser.set_defaults(act=figures)
 
 
 def configure_claims(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = CLAIMS_EXAMPLES
-    add_selection(parser, "CLAIM | ")
-    add_source(parser)
+    configure_reading(parser, CLAIMS_EXAMPLES, "CLAIM | ")
     add_json(parser)
     parser.add_argument("--all", action="store_true", help="every setting, not only the best one of each claim")
     parser.add_argument("--verdict", metavar="WORD,...", help="only claims with one of these verdicts")

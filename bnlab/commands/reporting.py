@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bnlab import paths
 from bnlab.commands.reading import basis, loaded
-from bnlab.commands.words import Target, add_selection, add_source, parse_selection, stored_targets
+from bnlab.commands.words import Target, configure_reading, parse_selection, stored_targets
 from bnlab.errors import BadInput, EnvironmentFault, Incomplete
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ With --from all are computed again, from that source. A paper draws and computes
 
 
 def configure_report(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = EXAMPLES
-    add_selection(parser)
-    add_source(parser)
+    configure_reading(parser, EXAMPLES)
     parser.add_argument("--paper", action="store_true", help="a PDF with methods, verdicts and every figure")
     parser.add_argument("--output", metavar="FILE", help="default: report.html or report.pdf in the results folder")
     parser.set_defaults(act=report)

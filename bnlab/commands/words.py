@@ -39,7 +39,10 @@ def add_selection(parser: argparse.ArgumentParser, also: str = "") -> None:
     add_results(parser)
 
 
-def add_source(parser: argparse.ArgumentParser) -> None:
+def configure_reading(parser: argparse.ArgumentParser, examples: str, also: str = "") -> None:
+    """What every command takes that judges or draws stored runs: which settings, and from where."""
+    parser.epilog = examples
+    add_selection(parser, also)
     parser.add_argument(
         "--from",
         dest="source",

@@ -115,6 +115,12 @@ def smoothed(series: pd.DataFrame, width: int) -> pd.DataFrame:
     return means.iloc[:-1] if alone and len(means) > 1 else means
 
 
+def powers_axis(ax: Axes) -> None:
+    """The y axis of log10 values, marked with whole powers of ten."""
+    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.set_major_formatter(lambda y, _: f"$10^{{{y:.0f}}}$")
+
+
 def step_axis(ax: Axes, last: float, log: bool = False) -> None:
     """x as training steps from 0 to `last`; `log` keeps step 0 by being linear up to step 1."""
     if log:

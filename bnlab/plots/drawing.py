@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,6 +105,14 @@ def seeds_words(counts: dict[str, int], planned: int) -> str:
         return f"n = {next(iter(counts.values()), 0)} of {planned} seeds"
     each = ", ".join(f"{name} {n}" for name, n in counts.items())
     return f"n of {planned} seeds: {each}"
+
+
+def cells_words(cells: Mapping[str, tuple[dict[str, int], int]]) -> str:
+    """`seeds_words` of every cell (name -> counts and planned seeds), with its name where there are several."""
+    return "; ".join(
+        seeds_words(counts, planned) + (f" ({name})" if len(cells) > 1 else "")
+        for name, (counts, planned) in cells.items()
+    )
 
 
 def small_print(figure: Figure, text: str) -> None:

@@ -11,7 +11,7 @@ from bnlab.plots.binned import common_limits
 from bnlab.plots.curves import averaged, diverged_at, draw_curve, fill_diverged, smoothed, step_axis
 from bnlab.plots.moments import GroupValues, draw_groups, offset
 from bnlab.plots.ridges import coarser, draw_ridges, spread_steps
-from bnlab.plots.style import Look, look
+from bnlab.plots.style import Look, look, say_empty
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +89,17 @@ def look_closer(ax: Axes, numbers: Sequence[pd.DataFrame]) -> None:
         ax.set_ylim(low - 0.05 * (high - low) - 0.1, high + 0.1 * (high - low) + 0.1)
 
 
+def share_range(axes: Sequence[Axes]) -> None:
+    """One y range for these panels: down to a little below the lowest end of a curve, so that the race is seen."""
+    curves = [line.get_ydata() for ax in axes for line in ax.get_lines() if len(line.get_ydata()) > 1]
+    if not curves:
+        return
+    end, top = min(curve[-1] for curve in curves), max(max(curve) for curve in curves)
+    span = max(top - end, 0.5)
+    for ax in axes:
+        ax.set_ylim(max(0.0, end - 0.8 * span), min(100 + 0.05 * span, top + 0.15 * span))
+
+
 def ridge_grid(axes, rows: Mapping[str, str], arms: Mapping[str, Runs]) -> pd.DataFrame:
     """Ridges in a grid of axes: a row per metric (label -> metric), a column per arm (each of one run).
 
@@ -114,7 +125,7 @@ def ridge_grid(axes, rows: Mapping[str, str], arms: Mapping[str, Runs]) -> pd.Da
 def _ridge_panel(ax: Axes, histograms: pd.DataFrame, colour: str, limits: tuple[float, float]) -> pd.DataFrame:
     wide = max(-limits[0], limits[1]) > WIDE
     if not len(histograms):
-        ax.text(0.5, 0.5, "no record", transform=ax.transAxes, ha="center", va="center", color="#666666")
+        say_empty(ax, "no record")
     return draw_ridges(ax, _smoothed(histograms), colour, limits, wide)
 
 

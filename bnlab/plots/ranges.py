@@ -56,6 +56,17 @@ def draw_ranges(
     return pd.concat(drawn, ignore_index=True)
 
 
+def draw_profiles(ax: Axes, profiles: Mapping[str, pd.DataFrame], panel: str) -> pd.DataFrame:
+    """A curve per variant over the step lengths (index; a column per seed): geometric mean and 95 % t band.
+
+    Returns step, which is the length, mean, low, high, n, variant, panel.
+    """
+    import pandas as pd
+
+    drawn = [draw_curve(ax, frame, look(v), log=True).assign(variant=v) for v, frame in profiles.items()]
+    return pd.concat(drawn, ignore_index=True).assign(panel=panel)
+
+
 def length_axis(ax: Axes, factors: Sequence[float]) -> None:
     """A logarithmic x axis of step lengths in units of the learning rate, marked where they are."""
     ax.set(xscale="log", yscale="log", xlabel="step length / lr")

@@ -118,3 +118,14 @@ def spread_steps(steps: list[int], count: int) -> list[int]:
 def coarser(rows: pd.DataFrame, by: int = 2) -> pd.DataFrame:
     """The histograms with neighbouring bins joined, `by` at a time: less jagged where a bin holds few values."""
     return rows.assign(counts=[np.reshape(counts, (-1, by)).sum(axis=1) for counts in rows["counts"]])
+
+
+def no_narrower(rows: pd.DataFrame, narrowest: float) -> pd.DataFrame:
+    """The histograms with neighbouring bins joined two by two until they are at least so wide, or eight are left."""
+    joined = []
+    for lo, hi, counts in zip(rows["lo"], rows["hi"], rows["counts"]):
+        counts = np.asarray(counts)
+        while len(counts) > 8 and (hi - lo) / len(counts) < narrowest:
+            counts = counts.reshape(-1, 2).sum(axis=1)
+        joined.append(counts)
+    return rows.assign(counts=joined)

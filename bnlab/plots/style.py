@@ -6,6 +6,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib
 from matplotlib import font_manager
@@ -17,6 +18,9 @@ from bnlab.plots.looks import LOOKS as LOOKS
 from bnlab.plots.looks import PUBLISHED as PUBLISHED
 from bnlab.plots.looks import Look as Look
 from bnlab.plots.looks import look as look
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLUMN, TEXT, PAGE = 3.25, 5.5, 6.75  # inches: one column, the text of a one-column venue, both columns
 
@@ -92,6 +96,11 @@ def new_figure(width: float, height: float) -> Figure:
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.03, hspace=0.03)
     return figure
+
+
+def say_empty(ax: Axes, text: str) -> None:
+    """Words in the middle of a panel that has nothing to show."""
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color="#666666")
 
 
 def legend(figure: Figure, handles: list, columns: int = 4) -> None:
