@@ -14,7 +14,7 @@ from page_folders import put_figure, put_run, put_verdict, rising
 from scipy import stats
 
 from bnlab import paths
-from bnlab.pages import charts, claims, compare, experiment, overview, run, runs
+from bnlab.pages import charts, claims, compare, experiment, meanings, overview, run, runs
 from bnlab.pages.documents import encode, printable
 from bnlab.pages.index import FRESH
 from bnlab.pages.progress import sweep_progress
@@ -51,11 +51,12 @@ def rows_of(site: Site) -> list[dict]:
 def test_an_empty_folder_shows_what_can_be_run(site: Site) -> None:
     document = overview.data(looked(site), {}, {})
     assert document["states"] == {} and {one["name"] for one in document["experiments"]} == set(site.cards)
-    assert all(one["commands"] and not one["settings"] for one in document["experiments"])
+    assert all(one["command"]["text"] and not one["settings"] for one in document["experiments"])
     waiting = {row["id"] for row in claims.data(site, {}, {})["waiting"]}
     assert waiting == {claim for said in site.cards.values() for claim in said.claims}
     assert rows_of(site) == []
-    assert experiment.data(site, {"experiment": "ics_vgg"}, {})["setting"] is None
+    page = experiment.data(site, {"experiment": "ics_vgg"}, {})
+    assert page["setting"] is None and page["command"]["text"] == "bnlab reproduce ics_vgg data=digits scale=laptop"
     assert experiment.data(site, {"experiment": "no_such"}, {}) is None
 
 
@@ -86,7 +87,10 @@ def test_damaged_columns_are_said_and_hide_no_other_run(site: Site, results: Pat
     assert run.data(site, names_of(good), {})["problem"] == ""
 
 
-@pytest.mark.parametrize("content", [b"", b"[", b"{}", b"[1]", b'[{"id": 3}]', b"[" * 100_000], ids=range(6))
+DAMAGED = [b"", b"[", b"{}", b"[1]", b'[{"id": 3}]', b'[{"id": "S0-01"}]', b"[" * 100_000]
+
+
+@pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
 def test_a_damaged_claims_file_is_said_and_nothing_else_is_lost(site: Site, results: Path, content: bytes) -> None:
     put_run(results, records=rising())
     put_verdict(results, "placement", "mnist-laptop")
@@ -112,7 +116,8 @@ def test_the_best_setting_of_a_claim_is_marked(site: Site, results: Path) -> Non
         put_verdict(results, "ics_vgg", setting)
     rows = claims.data(looked(site), {}, {})["rows"]
     assert [row["setting"] for row in rows if row["best"]] == ["cifar10-laptop"] and len(rows) == 3
-    assert overview.data(site, {}, {})["verdicts"] == {"supported": 1}
+    (articles,) = [one for one in overview.data(site, {}, {})["claims"] if one["judged"]]
+    assert articles["origin"] == "articles" and articles["judged"] == {"supported": 1} and articles["known"] == 92
 
 
 def test_evidence_names_only_figures_that_are_there(site: Site, results: Path) -> None:
@@ -252,6 +257,39 @@ def test_what_is_compared_can_be_chosen(site: Site, results: Path) -> None:
     assert shown({"by.lr": ["*"], "by.variant": ["bn"]}) == ["lr 0.1", "lr 0.01", "lr 0.5", "lr 1.0"]
     assert len(shown({"by.lr": ["*"]})) == 8
     assert shown({"by.lr": ["no such"], "by.none": ["1"]}) == ["bn", "plain"]
+
+
+@pytest.mark.parametrize(
+    "metric, value, limits",
+    [
+        ("curves/train_accuracy", 0.97, (0, 1)),
+        ("curves/test_accuracy_by_batch", 0.97, (0, 1)),
+        ("activations/zero/03", 0.5, (0, 1)),
+        ("ics/cosine/01", -0.5, (-1, 1)),
+        ("curves/train_accuracy", 97.0, None),  # of somebody's own net, in percent
+        ("curves/train_loss", 0.97, (0, None)),
+        ("moments/var/03", 2.0, (0, None)),
+        ("moments/mean/03", 2.0, None),
+        ("activations/b0/03", 0.5, None),
+    ],
+)
+def test_axes_end_where_a_share_does(metric, value, limits) -> None:
+    assert meanings.limits(metric, [None, value]) == limits
+
+
+def test_it_is_said_on_which_statistics_a_net_with_noise_is_evaluated(site: Site, results: Path) -> None:
+    twin = "curves/test_accuracy_recalibrated"
+    put_run(results, variant="bn", records=[(0, {"curves/test_accuracy": 0.9, "curves/train_accuracy": 0.9})])
+    own = {"curves/test_accuracy": 0.1, "curves/train_accuracy": 0.9, "curves/test_loss": 9.0, twin: 0.9}
+    put_run(results, variant="bn_noise", records=[(0, own)])
+    page = experiment.data(looked(site), {"experiment": "ics_vgg"}, {})
+    assert all(chart["limits"] == ((0, 1) if "accuracy" in chart["metric"] else (0, None)) for chart in page["charts"])
+    said = {chart["metric"]: chart["caveat"] for chart in page["charts"]}
+    assert said["curves/train_accuracy"] is None and twin in said  # shown at first, beside what it corrects
+    for metric in ("curves/test_accuracy", "curves/test_loss"):
+        assert said[metric]["of"] == ["bn_noise"] and "gathered under noise" in said[metric]["says"]
+        assert twin in said[metric]["says"]
+    assert said[twin]["of"] == ["bn_noise"] and "re-estimated without noise" in said[twin]["says"]
 
 
 def test_metrics_that_do_not_exist_are_not_drawn(site: Site, results: Path) -> None:

@@ -167,11 +167,12 @@ def test_a_table_sorts_and_pages_with_the_keyboard(browser, dashboard) -> None:
     for order in (sorted, lambda values: sorted(values, reverse=True)):
         browser.switch_to.active_element.send_keys(Keys.ENTER)
         found = browser.execute_script(seeds)
-        assert found == order(found) and len(found) == 100
+        assert found == order(found) and len(found) == 50
         ends.append(found[0])
     assert ends[0] == 0 < ends[1]
-    browser.execute_script("[...document.querySelectorAll('.pager button')].at(-1).click()")
+    browser.find_element("css selector", ".pager [data-to=Next]").send_keys(Keys.ENTER)
     assert "page=2" in browser.current_url and "sort=seed.down" in browser.current_url
+    assert browser.execute_script("return document.activeElement.dataset.to") == "Next"
 
 
 def test_what_is_compared_follows_the_choice(browser, dashboard) -> None:
@@ -185,6 +186,69 @@ def test_what_is_compared_follows_the_choice(browser, dashboard) -> None:
     assert browser.execute_script("return document.querySelector('.legend').getAttribute('aria-pressed')") == "false"
     _choose(browser, "add", "moments/mean_change/02")
     until(browser, "return document.querySelector('[data-metric=\"moments/mean_change/02\"] canvas')")
+
+
+def test_the_axis_of_a_share_ends_where_shares_do(browser, dashboard, results: Path) -> None:
+    metric = "curves/test_accuracy"
+    for seed, height in enumerate((0.2, 0.6, 1.0)):  # the interval of their mean goes from below 0 to above 1
+        own = {metric: height, f"{metric}_recalibrated": height}
+        records = [(step, own) for step in (0, 10, 20)]
+        put_run(results, variant="bn_noise", run_id=f"0badcafe-s{seed}", records=records)
+    address = dashboard(results)
+    for log in ("", "?log=1"):
+        opened(browser, address, f"/experiment/ics_vgg{log}")
+        chart = f"document.querySelector('[data-metric=\"{metric}\"] .plot').bnlabChart"
+        low, high = browser.execute_script(f"const y = {chart}.scales.y; return [y.min, y.max]")
+        assert 0 <= low < 0.2 and high == 1
+        told = browser.execute_script(
+            f"return document.querySelector('[data-metric=\"{metric}\"] .caveat').textContent"
+        )
+        assert told.startswith("BN + noise: ") and "gathered under noise" in told
+    assert complaints(browser) == []
+
+
+def test_a_thousand_runs_are_paged_and_fit_a_telephone(browser, dashboard, results: Path) -> None:
+    for number in range(1000):
+        put_run(results, run_id=f"{number:08x}-s{number}", state="failed", error=f"fault {number}")
+    address = dashboard(results)
+    browser.set_window_size(400, 800)
+    try:
+        opened(browser, address, "/runs?sort=seed.up")
+        count = "return document.querySelectorAll('tbody tr').length"
+        size = "const r = document.documentElement; return [r.scrollWidth - r.clientWidth, r.scrollHeight]"
+        beyond, tall = browser.execute_script(size)
+        assert browser.execute_script(count) == 50 and beyond <= 0 and tall < 50 * 200
+        last = browser.find_element("css selector", ".pager [data-to=Last]").get_attribute("href")
+        assert last.endswith("page=20")
+        opened(browser, address, last[last.index("/runs") :])
+        seeds = browser.execute_script("return [...document.querySelectorAll('.of-seed')].map((c) => c.textContent)")
+        assert seeds == [str(seed) for seed in range(950, 1000)]
+        opened(browser, address, "/runs?rows=500&page=9")  # beyond the last: the last
+        assert browser.execute_script(count) == 500
+    finally:
+        browser.set_window_size(1600, 1000)
+
+
+def test_an_experiment_that_was_never_run_shows_what_to_type_and_no_empty_part(browser, dashboard, results) -> None:
+    results.mkdir()
+    opened(browser, dashboard(results), "/experiment/ics_vgg")
+    shown = "return [...document.querySelectorAll('main h2, main code')].filter((e) => e.checkVisibility())"
+    texts = browser.execute_script(f"{shown}.map((e) => e.textContent)")
+    assert texts == ["bnlab reproduce ics_vgg data=digits scale=laptop"] and complaints(browser) == []
+
+
+def test_verdicts_older_than_their_runs_are_said(browser, dashboard, results: Path) -> None:
+    put_verdict(results, "ics_vgg", "digits-laptop", p=0.03, holm=0.06)
+    setting = results / "ics_vgg" / "digits-laptop"
+    os.utime(paths.claims_json(setting), (1e9, 1e9))
+    put_run(results, records=rising())
+    address = dashboard(results)
+    for page in ("/claims", "/experiment/ics_vgg"):
+        opened(browser, address, page)
+        said = until(browser, "return document.querySelector('.notice.calm')?.textContent")
+        assert "older than 1 run" in said and "bnlab claims ics_vgg data=digits scale=laptop" in said
+        marked = browser.execute_script("return document.querySelector('.undone').textContent")
+        assert "undecided after Holm" in marked
 
 
 def test_a_live_run_grows_without_reloading(browser, dashboard, results: Path) -> None:
@@ -253,5 +317,9 @@ def test_light_and_dark(browser, dashboard) -> None:
         seen.append(
             (browser.execute_script("return document.documentElement.dataset.theme"), browser.execute_script(ground))
         )
+        drawn = browser.execute_script(
+            "return getComputedStyle(document.documentElement).getPropertyValue('--chart-grid')"
+        )
+        assert re.fullmatch(r"rgb\(\d+, \d+, \d+\)", drawn), "what a canvas is drawn with is one colour"
     assert dict(seen)["light"] == "rgb(255, 255, 255)" and dict(seen)["dark"] == "rgb(20, 23, 27)"
     assert complaints(browser) == []

@@ -57,8 +57,8 @@ def test_without_the_extra_it_says_what_to_type(capsys, results: Path, monkeypat
     assert code == 6 and f"needs {missing}" in said and "pip install 'bnlab[dashboard]'" in said
 
 
-@pytest.mark.parametrize("stop, code", [(signal.SIGINT, 0), (signal.SIGTERM, 75)])
-def test_it_starts_without_torch_and_ends_when_told_to(results: Path, stop: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_it_starts_without_torch_and_ends_when_told_to(results: Path, stop: signal.Signals) -> None:
     results.mkdir()
     blocked = "import sys; sys.modules.update(torch=None, matplotlib=None)"
     command = f"{blocked}; from bnlab.cli import main; sys.exit(main(['dashboard', '--port', '0']))"
@@ -74,4 +74,4 @@ def test_it_starts_without_torch_and_ends_when_told_to(results: Path, stop: sign
         _, said = server.communicate(timeout=60)
     finally:
         server.kill()
-    assert server.returncode == code and "Traceback" not in said and len(said.splitlines()) == (code != 0)
+    assert (server.returncode, said) == (0, "")  # a viewer has nothing to store, and nothing to resume

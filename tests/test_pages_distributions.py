@@ -90,6 +90,7 @@ def test_quantity_layer_and_seed_are_chosen_by_name(site: Site, results: Path) -
     ]
     second = chosen(layer="02", seed="3")
     assert second["panels"][0]["histograms"]["hi"] == [14 * 301] and second["panels"][0]["run"][3] == "0badcafe-s3"
+    assert [panel["seed"] for panel in second["panels"]] == [3, None]
     assert second["panels"][1]["run"] is None and second["panels"][1]["histograms"] is None
     assert chosen(quantity="max")["panels"][0]["histograms"]["lo"] == [1]
     for wrong in ({"layer": "../01"}, {"seed": "9"}, {"quantity": "<b>"}):

@@ -74,6 +74,22 @@ def test_ways_of_showing_and_choices_stand_in_the_address(browser, dashboard, re
     assert complaints(browser) == []
 
 
+def test_panels_say_their_seed_and_another_can_be_chosen(browser, dashboard, results: Path) -> None:  # noqa: F811
+    for seed, scale in ((0, 1.0), (4, 3.0)):
+        put_run(results, run_id=f"0badcafe-s{seed}", records=widening(scale))
+    address = dashboard(results)
+    opened(browser, address, PAGE)
+    heads = "[...document.querySelectorAll('[data-panel] figcaption')].map((one) => one.textContent.trim())"
+    assert browser.execute_script(f"return {heads}") == ["BN, seed 0"]
+    browser.execute_script(
+        "const s = document.getElementById('filter-seed'); s.value = '4'; s.dispatchEvent(new Event('change'))"
+    )
+    until(browser, f"return {heads}.join() === 'BN, seed 4' && {TOLD}[0][5] === '303'")
+    assert "seed=4" in browser.current_url
+    opened(browser, address, "/run/ics_vgg/digits-laptop/bn/0badcafe-s4")
+    assert browser.execute_script(f"return {heads}")[0].endswith("seed 4") and complaints(browser) == []
+
+
 def test_the_pointer_marks_its_step_in_every_panel(browser, dashboard, results: Path) -> None:  # noqa: F811
     from selenium.webdriver import ActionChains
 

@@ -112,7 +112,7 @@ def test_links_lead_to_the_other_pages_and_charts_can_be_added(browser, shipped)
     )
     until(browser, f"document.querySelectorAll('.chart canvas').length === {before + 1}")
     browser.execute_script("document.querySelector('.top nav a[data-page=runs]').click()")
-    until(browser, "document.querySelectorAll('tbody tr').length === 100")
+    until(browser, "document.querySelectorAll('tbody tr').length === 50")
     assert browser.get_log("browser") == []
 
 

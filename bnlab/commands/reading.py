@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -156,12 +158,18 @@ def basis(runs: Runs) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Nothing is written where nothing changed, so that a read-only copy of the results can be read."""
+    """Nothing is written where nothing changed, so that a read-only copy of the results can be read.
+
+    The time of the file says all the same that this was made from the runs of now.
+    """
     from bnlab.store import write_aside
 
     content = text.encode()
     if not path.is_file() or path.read_bytes() != content:
         write_aside(path, content)
+    else:
+        with contextlib.suppress(OSError):
+            os.utime(path)
 
 
 def _claims_lines(rows: Sequence[dict]) -> list[str]:

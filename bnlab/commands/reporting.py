@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -126,6 +127,7 @@ def _compute(site: Site, target: Target, runs: Runs, folder: Path) -> None:
 
     files, experiment = site.index.settings[key_of(target)], load(target.experiment)
     files.claims, files.figures = claim_rows(experiment.claims, runs), {}
+    files.judged = files.drawn = math.inf
     for name, drawing in _drawn(experiment, runs):
         (path,) = save(drawing, folder, name, kinds=("svg",))
         files.figures[name] = {"svg": path}

@@ -9,12 +9,14 @@ import numpy as np
 
 from bnlab.pages.documents import numbers
 from bnlab.pages.index import Entry
+from bnlab.pages.meanings import caveat, limits
 from bnlab.pages.readings import Readings
 from bnlab.stats import band
 from bnlab.store import RunSeries
 
 POINTS = 400  # of a line, at most: every k-th record is sent where there are more
 FIRST = ("train_accuracy", "train_loss", "test_accuracy", "test_loss", "full_accuracy", "full_loss")
+BESIDE = ("test_accuracy_recalibrated", "full_accuracy_recalibrated")  # what tells how well a net with noise does
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,17 @@ class Group:
 
 
 def chart(metric: str, groups: Sequence[Group], readings: Readings) -> dict:
-    """A line for each group that recorded the metric."""
-    lines = [_line(group, [(e, readings.of(e)[0]) for e in group.entries], metric) for group in groups]
-    return {"metric": metric, "lines": [line for line in lines if line]}
+    """A line for each group that recorded the metric, the range that it can have, and how it was evaluated."""
+    recorded = {group.label: [readings.of(entry)[0] for entry in group.entries] for group in groups}
+    found = [_line(group, list(zip(group.entries, recorded[group.label])), metric) for group in groups]
+    lines = [line for line in found if line]
+    values = (value for line in lines for value in line["values"])
+    return {
+        "metric": metric,
+        "lines": lines,
+        "limits": limits(metric, values),
+        "caveat": caveat(metric, {line["label"]: recorded[line["label"]] for line in lines}),
+    }
 
 
 def metrics_of(groups: Iterable[Group], readings: Readings) -> list[str]:
@@ -40,7 +50,8 @@ def metrics_of(groups: Iterable[Group], readings: Readings) -> list[str]:
 def chosen_metrics(asked: Sequence[str], known: Sequence[str]) -> list[str]:
     """Those asked for that there are; without any the usual curves."""
     kept = [metric for metric in dict.fromkeys(asked) if metric in known]
-    return kept or [f"curves/{name}" for name in FIRST if f"curves/{name}" in known][:4]
+    usual, beside = ([f"curves/{name}" for name in names if f"curves/{name}" in known] for names in (FIRST, BESIDE))
+    return kept or usual[:4] + beside[:1]
 
 
 def _line(group: Group, read: Sequence[tuple[Entry, RunSeries]], metric: str) -> dict | None:

@@ -43,7 +43,7 @@ QUANTITIES = (
     Quantity("unit", "inputs of the first unit", "activations/hist_unit", _three("unit")),
 )
 
-Panel = dict  # of one group: label, look, run, histograms, bands
+Panel = dict  # of one group: label, look, run and its seed, histograms, bands
 
 
 def distributions(groups: Sequence[Group], readings: Readings, query: Query) -> dict:
@@ -102,9 +102,10 @@ def _entry(group: Group, seed: int | None) -> Entry | None:
 
 
 def _panel(group: Group, entry: Entry | None, quantity: Quantity, layer: str, readings: Readings) -> Panel:
-    said = {"label": group.label, "look": group.look, "run": entry.key if entry else None}
+    said = {"label": group.label, "look": group.look, "run": None, "seed": None}
     if entry is None:
         return said | {"diverged": None, "histograms": None, "bands": None}
+    said |= {"run": entry.key, "seed": entry.run.seed}
     series = readings.of(entry)[0]
     found = series.histograms.get(f"{quantity.histogram}/{layer}")
     metrics = [f"{quantile}/{layer}" for quantile in quantity.quantiles]

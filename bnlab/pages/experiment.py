@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from bnlab.compose import Card
 from bnlab.pages.charts import Group, chart, chosen_metrics, group_by_seed, metrics_of
+from bnlab.pages.claims import after_holm
 from bnlab.pages.distributions import distributions
 from bnlab.pages.families import families
+from bnlab.pages.freshness import command_for, outdated
 from bnlab.pages.index import Entry
 from bnlab.pages.progress import sweep_progress
 from bnlab.pages.site import Query, Site
@@ -36,7 +39,7 @@ def data(site: Site, names: Mapping[str, str], query: Query) -> dict | None:
         "source": said.source if said else "",
         "settings": stored,
         "setting": setting,
-        "commands": [f"bnlab run {name} data={s.data} scale={s.scale}" for s in said.settings.values()] if said else [],
+        "command": None if stored else site.first_command(name),
     }
     return document | (_of_setting(site, name, setting, query) if setting else {})
 
@@ -49,7 +52,7 @@ def _usual(stored: Sequence[str]) -> str | None:
 
 
 def _of_setting(site: Site, name: str, setting: str, query: Query) -> dict:
-    files = site.index.settings[name, setting]
+    files, said = site.index.settings[name, setting], site.card(name)
     entries = site.index.of_setting(name, setting)
     groups = _groups(site, entries)
     keys = _keys([choice for choice, _ in groups], query)
@@ -60,9 +63,11 @@ def _of_setting(site: Site, name: str, setting: str, query: Query) -> dict:
     chosen = chosen_metrics(query.get("metric", ()), metrics)
     return {
         "states": Counter(entry.run.status.state for entry in entries),
+        "commands": _commands(said, setting),
+        "outdated": outdated(site, files, entries),
         "planned": site.planned.get((name, setting)),
         "sweep": sweep_progress(entries, site.planned.get((name, setting))),
-        "verdicts": [{key: row.get(key) for key in ("id", "says", "verdict")} for row in files.claims],
+        "verdicts": [_verdict(row) for row in files.claims],
         "figures": [{"name": figure, "formats": sorted(formats)} for figure, formats in files.figures.items()],
         "problem": files.problem,
         "keys": keys,
@@ -73,6 +78,17 @@ def _of_setting(site: Site, name: str, setting: str, query: Query) -> dict:
         "distributions": distributions(labelled, site.readings, query),
         "families": families(labelled, metrics, site.readings, query),
     }
+
+
+def _commands(said: Card | None, setting: str) -> dict[str, str]:
+    """What makes runs, verdicts and figures of a setting, where its experiment is known."""
+    if said is None:
+        return {}
+    return {do: command_for(do, said.name, setting) for do in ("run", "figures", *(["claims"] if said.claims else []))}
+
+
+def _verdict(row: Mapping) -> dict:
+    return {key: row.get(key) for key in ("id", "says", "verdict")} | {"after_holm": after_holm(row)}
 
 
 def _groups(site: Site, entries: Sequence[Entry]) -> list[tuple[Choice, list[Entry]]]:

@@ -6,6 +6,7 @@ No word of a request is ever made into a path: paths come from listing folders, 
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import time
@@ -26,11 +27,15 @@ RunKey = tuple[str, str, str, str]  # experiment, setting, variant, id
 
 @dataclass(frozen=True)
 class Entry:
-    """A run: in a directory of its own, or in the pack of its setting (`directory` is None)."""
+    """A run: in a directory of its own, or in the pack of its setting (`directory` is None).
+
+    `changed`: when its state last changed, or its pack was written; seconds since the epoch.
+    """
 
     key: RunKey
     run: StoredRun
     directory: Path | None
+    changed: float
 
     @property
     def source(self) -> str:
@@ -39,7 +44,11 @@ class Entry:
 
 @dataclass
 class SettingFiles:
-    """What a setting holds besides its runs. `problem` says which of its files cannot be read."""
+    """What a setting holds besides its runs. `problem` says which of its files cannot be read.
+
+    `judged` and `drawn`: when verdicts and figures were written, in seconds since the epoch; infinite before they were
+    written and for what was made just now.
+    """
 
     experiment: str
     name: str
@@ -50,6 +59,8 @@ class SettingFiles:
     configs: dict[RunKey, dict] = field(default_factory=dict)  # of packed runs
     problem: str = ""
     stamp: tuple = ()
+    judged: float = math.inf
+    drawn: float = math.inf
 
 
 class Index:
@@ -78,7 +89,7 @@ class Index:
         """The packed runs, and in the place of those that lie there too, the directories."""
         runs = {key: entry for found in settings.values() for key, entry in found.packed.items()}
         for directory, run in self._listing.runs().items():
-            runs[key_of(run)] = Entry(key_of(run), run, directory)
+            runs[key_of(run)] = Entry(key_of(run), run, directory, self._listing.changed(directory))
         return runs
 
     def overrides(self, entry: Entry) -> dict:
@@ -91,6 +102,13 @@ class Index:
     def of_setting(self, experiment: str, setting: str) -> list[Entry]:
         return [entry for key, entry in self.runs.items() if key[:2] == (experiment, setting)]
 
+    def by_setting(self) -> dict[tuple[str, str], list[Entry]]:
+        """The runs of every setting that has any."""
+        found: dict[tuple[str, str], list[Entry]] = {}
+        for key, entry in self.runs.items():
+            found.setdefault(key[:2], []).append(entry)
+        return found
+
     def _setting(self, experiment: str, name: str, directory: Path) -> SettingFiles:
         """As it was found before, where none of its files changed."""
         stamp = _stamps(directory)
@@ -98,8 +116,9 @@ class Index:
         if known is not None and known.stamp == stamp:
             return known
         found = SettingFiles(experiment, name, directory, _figures(directory), stamp=stamp)
+        packed_at, _, found.judged, found.drawn = (_seconds(one) for one in stamp)
         try:
-            found.packed, found.configs = _packed(directory, experiment, name)
+            found.packed, found.configs = _packed(directory, experiment, name, packed_at)
             found.claims = _claims(directory)
         except (IntegrityError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             found.problem = printable(str(error)) or type(error).__name__
@@ -129,6 +148,10 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_size
 
 
+def _seconds(stamp: tuple[int, int] | None) -> float:
+    return stamp[0] / 1e9 if stamp else math.inf
+
+
 def _figures(setting: Path) -> dict[str, dict[str, Path]]:
     """Name -> format -> file, of plain files only: what is a link is not served."""
     found: dict[str, dict[str, Path]] = {}
@@ -143,7 +166,9 @@ def _figures(setting: Path) -> dict[str, dict[str, Path]]:
     return found
 
 
-def _packed(directory: Path, experiment: str, setting: str) -> tuple[dict[RunKey, Entry], dict[RunKey, dict]]:
+def _packed(
+    directory: Path, experiment: str, setting: str, written: float
+) -> tuple[dict[RunKey, Entry], dict[RunKey, dict]]:
     """The runs of a pack and their configurations. Errors: IntegrityError."""
     from bnlab.store.runs import read_index
 
@@ -158,7 +183,7 @@ def _packed(directory: Path, experiment: str, setting: str) -> tuple[dict[RunKey
         run = StoredRun(
             experiment, data, scale, key[2], key[3], said["config"].get("seed", 0), said["overrides"], status
         )
-        entries[key], configs[key] = Entry(key, run, None), said["config"]
+        entries[key], configs[key] = Entry(key, run, None, written), said["config"]
     return entries, configs
 
 
@@ -175,6 +200,10 @@ def _claims(directory: Path) -> list[dict]:
         raise ValueError(
             f"{path.name}: cannot be read; `bnlab claims {directory.parent.name}` writes it again"
         ) from error
-    if not isinstance(rows, list) or not all(isinstance(r, dict) and isinstance(r.get("id"), str) for r in rows):
+    if not isinstance(rows, list) or not all(isinstance(r, dict) and _texts(r) for r in rows):
         raise TypeError(f"{path.name}: holds no verdicts; {remedy}")
     return rows
+
+
+def _texts(row: dict) -> bool:
+    return all(isinstance(row.get(key), str) for key in ("id", "verdict", "data", "scale"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 import tempfile
 import webbrowser
@@ -19,7 +20,20 @@ SECONDS_FOR_A_FIRST_PAGE = 2.0
 
 
 def serve(root: Path, port: int, open_browser: bool) -> None:
-    """Serve the pages of a results folder on this machine. Errors: BadInput, EnvironmentFault."""
+    """Serve the pages of a results folder on this machine until Ctrl-C or SIGTERM: nothing is lost by either.
+
+    Errors: BadInput, EnvironmentFault.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _serve(root, port, open_browser)
+    except KeyboardInterrupt:
+        print()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _serve(root: Path, port: int, open_browser: bool) -> None:
     import uvicorn
 
     token = new_token()
@@ -41,10 +55,7 @@ def serve(root: Path, port: int, open_browser: bool) -> None:
         with tempfile.TemporaryDirectory(prefix="bnlab-") as folder:
             if open_browser:
                 webbrowser.open(_doorway(Path(folder), address).as_uri())
-            try:
-                uvicorn.Server(config).run(sockets=[taken])
-            except KeyboardInterrupt:
-                print()
+            uvicorn.Server(config).run(sockets=[taken])
 
 
 def listening(port: int) -> socket.socket:

@@ -32,6 +32,15 @@ class Site:
     def card(self, experiment: str) -> Card | None:
         return self.cards.get(experiment)
 
+    def first_command(self, experiment: str) -> dict | None:
+        """What to type where nothing is stored yet: the demonstration, with the minutes it takes on two cores."""
+        said = self.card(experiment)
+        if said is None:
+            return None
+        setting = min(said.settings.values(), key=lambda s: (s.scale != "laptop", s.minutes))
+        words = f"bnlab reproduce {experiment} data={setting.data} scale={setting.scale}"
+        return {"text": words, "minutes": setting.minutes}
+
     def _prepare(self, patience: float) -> None:
         """Look at the folder, then count what is planned: that loads Hydra, which takes longer than a page may."""
         self.index.refresh()

@@ -47,6 +47,11 @@ class RunListing:
         """By directory, in a stable order. Overrides are left empty: `overrides` reads them."""
         return {directory: seen.run for directory, seen in self._seen.items() if seen.run is not None}
 
+    def changed(self, run: Path) -> float:
+        """When the state of a listed run last changed, in seconds since the epoch; 0 where it has none."""
+        stamp = self._seen[run].stamp
+        return stamp[0] / 1e9 if stamp else 0.0
+
     def overrides(self, run: Path) -> dict:
         """What a run differs in from others of its plan, read once for all seeds: the hash in their names is equal."""
         key = (run.parent, run.name.rpartition("-s")[0] or run.name)

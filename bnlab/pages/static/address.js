@@ -33,7 +33,8 @@
     return new URLSearchParams(here().query);
   }
 
-  function select(changes) {
+  // The address of this page with another selection.
+  function changed(changes) {
     const query = selection();
     for (const [key, value] of Object.entries(changes)) {
       query.delete(key);
@@ -41,7 +42,11 @@
       for (const one of values) if (one !== "" && one !== null && one !== undefined) query.append(key, one);
     }
     const text = query.toString();
-    history.replaceState(null, "", START + here().at + (text ? `?${text}` : "") + (REPORT ? "" : location.hash));
+    return START + here().at + (text ? `?${text}` : "") + (REPORT ? "" : location.hash);
+  }
+
+  function select(changes) {
+    history.replaceState(null, "", changed(changes));
   }
 
   function documentAddress() {
@@ -51,5 +56,5 @@
   // The token came in the address once; from now on a cookie carries it, and no bookmark should.
   if (selection().has("token")) select({ token: "" });
 
-  bnlab.address = { REPORT, page, figure, here, selection, select, documentAddress };
+  bnlab.address = { REPORT, page, figure, here, selection, changed, select, documentAddress };
 })();

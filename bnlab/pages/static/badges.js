@@ -28,5 +28,11 @@
   const verdicts = (counts) => counted(counts, verdict, Object.keys(VERDICTS));
   const states = (counts) => counted(counts, state, Object.keys(STATES));
 
-  bnlab.badges = { verdict, state, verdicts, states, VERDICTS, STATES };
+  // That verdicts or figures were made before some of their runs ended, and what makes them again.
+  function outdated({ what, runs, command }, where = "") {
+    const says = `${where ? `${where}: ` : ""}${what} are older than ${bnlab.format.count(runs, "run")} that ended since; `;
+    return element("p", { class: "notice calm" }, says[0].toUpperCase() + says.slice(1), element("code", {}, command), what === "figures" ? " draws them again." : " judges again.");
+  }
+
+  bnlab.badges = { verdict, state, verdicts, states, outdated, VERDICTS, STATES };
 })();

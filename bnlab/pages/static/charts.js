@@ -5,6 +5,7 @@
   const { format, looks } = bnlab;
   const HEIGHT = 260;
   const MARKERS = 7;
+  const WHOLE = [...Array(10)].flatMap((_, power) => [1, 2, 5].map((k) => k * 10 ** power)); // distances of ticks
   const FONT = "12px system-ui, sans-serif";
 
   // Lines on the union of their steps, as uPlot wants them: x, then for each line value, high, low.
@@ -104,6 +105,16 @@
     return low - 1;
   }
 
+  // The usual range of an axis, but never beyond what the metric can be: an interval of a share may leave 0 to 1.
+  function rangeOf({ limits, log }) {
+    return (chart, low, high) => {
+      if (low === null || high === null) return [null, null];
+      const [from, to] = log ? uPlot.rangeLog(low, high, 10, true) : uPlot.rangeNum(low, high, 0.1, true);
+      const [least, most] = limits || [null, null];
+      return [log || least === null ? from : Math.max(from, least), most === null ? to : Math.min(to, most)];
+    };
+  }
+
   function options(state, width) {
     const { lines, styles, names, log } = state;
     return {
@@ -112,9 +123,9 @@
       legend: { show: false },
       cursor: { sync: { key: "step" }, y: false, points: { show: true, size: 7 }, focus: { prox: 16 } },
       focus: { alpha: 0.35 },
-      scales: { x: { time: false }, y: { distr: log ? 3 : 1 } },
+      scales: { x: { time: false }, y: { distr: log ? 3 : 1, range: rangeOf(state) } },
       axes: [
-        axis({ size: 30, gap: 4, values: (_, values) => thousands(values), label: "training step", labelSize: 16, labelGap: 0, labelFont: FONT }),
+        axis({ size: 30, gap: 4, incrs: WHOLE, values: (_, values) => thousands(values), label: "training step", labelSize: 16, labelGap: 0, labelFont: FONT }),
         axis({ size: 58, values: (_, values) => values.map((v) => (v === null ? "" : format.short(v))) }),
       ],
       series: [{}, ...lines.flatMap((line, i) => seriesOf(line, styles[i]))],
@@ -139,12 +150,17 @@
     });
   }
 
+  function warning({ of, says }, { lines, names }) {
+    return `${of.map((label) => names[lines.findIndex((line) => line.label === label)]).join(", ")}: ${says}.`;
+  }
+
   // One chart; `show` puts other data into it, keeping zoom and hidden lines.
   function make(metric) {
     const place = element("div", { class: "plot" });
     const told = element("p", { class: "told dim", "aria-live": "off" });
+    const caveat = element("p", { class: "caveat" });
     const keys = element("div", { class: "legends" });
-    const node = element("figure", { class: "chart", "data-metric": metric }, element("figcaption", {}, metric), keys, place, told);
+    const node = element("figure", { class: "chart", "data-metric": metric }, element("figcaption", {}, metric), keys, place, caveat, told);
     const state = { told, hidden: new Set(), lines: [], log: false };
     let chart = null;
 
@@ -159,11 +175,13 @@
     };
 
     function show(spec, log) {
-      const shape = JSON.stringify([spec.lines.map((line) => [line.label, line.look, line.runs, line.diverged]), log]);
+      const shape = JSON.stringify([spec.lines.map((line) => [line.label, line.look, line.runs, line.diverged]), spec.limits, log]);
       state.lines = spec.lines;
+      state.limits = spec.limits;
       state.log = log;
       state.styles = looks.ofLines(spec.lines);
       state.names = spec.lines.map((line) => looks.labelOf(line, spec.lines));
+      caveat.textContent = spec.caveat ? warning(spec.caveat, state) : "";
       if (chart && state.shape === shape) chart.setData(aligned(state.lines, log), true);
       else if (node.isConnected) state.redraw();
       if (chart) chart.bnlabSpec = spec;

@@ -111,7 +111,7 @@
   }
 
   function about({ data, look }) {
-    const whose = data.seed === null ? "Panels share their axes." : `One run each, seed ${data.seed}; panels share their axes.`;
+    const whose = `One run each${data.seeds.length > 1 ? `, of ${data.seeds.length} seeds the one chosen above` : ""}; panels share their axes.`;
     const eight = data.quantiles.length === 8;
     return {
       bands: `${whose} ${eight ? "Seven bands of equal weight, from the minimum to the maximum" : "Percentiles 15, 50 and 85"}.`,
@@ -150,11 +150,16 @@
     const { made, head } = state.panels.get(`${look} ${one.label}`);
     const records = look === "bands" ? one.bands : one.histograms;
     const colour = looks.onGround(one.style.colour);
-    const name = one.diverged === null ? one.name : `${one.name}, diverged at step ${format.grouped.format(one.diverged)}`;
+    const name = one.diverged === null ? seeded(one) : `${seeded(one)}, diverged at step ${format.grouped.format(one.diverged)}`;
     head.replaceChildren(looks.swatch(one.style), ` ${name}`);
     const says = `${name}: ${value.label} over training`;
     if (look === "ridges") made.draw(value, ridge, says, (ctx, px, py) => records && bnlab.ridges.paint(ctx, px, py, value, ridge, rows, records, colour, ground()));
     else made.draw(step, value, says, (ctx, px, py) => records && bnlab[look === "bands" ? "bands" : "heatmap"].paint(ctx, px, py, step, value, records, colour));
+  }
+
+  // The name of a panel says whose distributions it shows, unless a comparison told the seeds apart already.
+  function seeded({ name, seed }) {
+    return seed === null || /\bseed \d+$/.test(name) ? name : `${name}, seed ${seed}`;
   }
 
   // The pointer is at a step of some panel or chart (null: it left); a line in every other shows the same step.

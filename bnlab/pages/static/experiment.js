@@ -7,21 +7,34 @@
     const settings = data.settings.map((setting) =>
       element("a", { href: address.page.experiment(data.name, { setting }), class: "chip", "aria-current": setting === data.setting ? "true" : null }, setting),
     );
-    const commands = data.settings.length ? [] : [element("p", {}, "Nothing is stored of it yet. What to type:"), ...data.commands.map((c) => element("p", {}, element("code", {}, c)))];
-    return [data.source ? element("p", { class: "dim" }, `Source: ${data.source}`) : "", element("div", { class: "badges" }, settings), ...commands];
+    return [data.source ? element("p", { class: "dim" }, `Source: ${data.source}`) : "", settings.length ? element("div", { class: "badges" }, settings) : "", data.setting ? "" : notRun(data.command)];
   }
 
+  function notRun(command) {
+    if (!command) return element("p", {}, "No run of it is stored.");
+    const time = command.minutes ? ` (about ${format.duration(60 * command.minutes)} on two cores)` : "";
+    return element("p", {}, "No run of it is stored. ", element("code", {}, command.text), ` trains, draws and judges${time}.`);
+  }
+
+  const finished = (data) => ["done", "diverged"].reduce((sum, word) => sum + (data.states[word] || 0), 0);
+  const missing = (says, runs, command, does) => element("p", { class: "dim" }, `${says} `, runs ? typed(command, does) : "");
+
   function state(data) {
-    const finished = ["done", "diverged"].reduce((sum, word) => sum + (data.states[word] || 0), 0);
-    const whole = data.planned ? `${finished} of ${data.planned} planned runs finished` : `${format.count(finished, "run")} finished`;
+    if (!Object.keys(data.states).length) return [notTrained(data.commands.run), problem(data)];
+    const whole = data.planned ? `${finished(data)} of ${data.planned} planned runs finished` : `${format.count(finished(data), "run")} finished`;
     const link = element("a", { href: address.page.runs({ experiment: data.name, setting: data.setting }) }, whole);
     const sweep = data.sweep ? `; about ${format.duration(data.sweep.seconds_left)} left` : "";
-    return [element("p", {}, link, sweep, " ", element("span", { class: "badges" }, badges.states(data.states))), data.problem ? element("p", { class: "problem" }, data.problem) : ""];
+    return [element("p", {}, link, sweep, " ", element("span", { class: "badges" }, badges.states(data.states))), problem(data)];
   }
+
+  const problem = (data) => (data.problem ? element("p", { class: "problem" }, data.problem) : "");
+  const typed = (command, does) => (command ? [element("code", {}, command), ` ${does}.`] : []);
+  const notTrained = (command) => element("p", {}, "No run lies in this setting. ", typed(command, "trains its plan"));
 
   function verdict(row) {
     const href = address.page.claims({ open: row.id, experiment: row.experiment, all: "1" });
-    return element("a", { href, title: row.says, class: "bare" }, badges.verdict(row.verdict, `${row.id} ${row.verdict}`));
+    const holm = row.after_holm ? element("span", { class: "undone" }, ` ${row.after_holm} after Holm`) : "";
+    return element("a", { href, title: row.says, class: "bare" }, badges.verdict(row.verdict, `${row.id} ${row.verdict}`), holm);
   }
 
   function figure(one) {
@@ -52,17 +65,22 @@
     parts.name.textContent = data.setting ? `${data.name} · ${data.setting}` : data.name;
     parts.question.textContent = data.question;
     keep(parts.about, [["about", [data.settings, data.setting]]], () => element("div", {}, about(data)));
+    const trained = Boolean(data.setting) && Object.keys(data.states).length > 0;
+    parts.measured.hidden = !trained;
+    parts.drawn.hidden = !trained && !(data.figures || []).length;
     if (!data.setting) return;
-    keep(parts.state, [["state", [data.states, data.planned, data.sweep, data.problem]]], () => element("div", {}, state(data)));
+    keep(parts.state, [["state", [data.states, data.planned, data.sweep, data.problem, data.commands]]], () => element("div", {}, state(data)));
+    keep(parts.outdated, data.outdated.map((one) => [one.what, one]), (one) => badges.outdated(one));
     const here = { experiment: data.name, setting: data.setting };
     keep(parts.verdicts, data.verdicts.map((row) => [row.id, { ...row, ...here }]), verdict);
+    if (!data.verdicts.length && data.commands.claims) parts.verdicts.replaceChildren(missing("No verdict is stored.", finished(data), data.commands.claims, "judges"));
     keyControls(section, parts, data.keys);
     section.bnlabCurves ||= curves.make(parts.curves);
     section.bnlabCurves.show(data);
     bnlab.distributions.show(parts.distributions, data.distributions);
     bnlab.families.show(parts.families, data.families);
     keep(parts.figures, data.figures.map((one) => [one.name, { ...one, ...here }]), figure);
-    if (!data.figures.length) parts.figures.replaceChildren(element("p", { class: "dim" }, "No figure has been drawn; ", element("code", {}, `bnlab figures ${data.name}`), " draws them."));
+    if (!data.figures.length) parts.figures.replaceChildren(missing("No figure is stored.", finished(data), data.commands.figures, "draws them"));
     const asked = address.selection().get("figure");
     if (asked && !section.bnlabScrolled) document.getElementById(`figure-${asked}`)?.scrollIntoView();
     section.bnlabScrolled = true;

@@ -3,8 +3,8 @@
 (() => {
   const grouped = new Intl.NumberFormat("en-GB");
 
-  function count(number, noun) {
-    return `${grouped.format(number)} ${noun}${number === 1 ? "" : "s"}`;
+  function count(number, noun, nouns = `${noun}s`) {
+    return `${grouped.format(number)} ${number === 1 ? noun : nouns}`;
   }
 
   function duration(seconds) {

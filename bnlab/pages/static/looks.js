@@ -13,12 +13,18 @@
     { colour: "#6b6b6b", dash: [2, 2], marker: "o" },
   ];
 
-  // Lines that share a look, as several runs of one variant, get looks of their own.
+  const MOST_ALIKE = 3; // lines of one colour that dashes and markers still tell apart
+
+  // Where several lines share a look they keep its colour, and get dashes and markers of their own; many, or runs of
+  // one variant alone, get colours of their own too.
   function ofLines(lines) {
     const counts = {};
     for (const line of lines) counts[line.look] = (counts[line.look] || 0) + 1;
-    const known = lines.every((line) => KNOWN[line.look] && counts[line.look] === 1);
-    return lines.map((line, i) => (known ? KNOWN[line.look] : SPARE[i % SPARE.length]));
+    const shared = Math.max(0, ...Object.values(counts));
+    const known = lines.every((line) => KNOWN[line.look]);
+    if (known && shared === 1) return lines.map((line) => KNOWN[line.look]);
+    const coloured = known && shared <= MOST_ALIKE && Object.keys(counts).length > 1;
+    return lines.map((line, i) => ({ ...SPARE[i % SPARE.length], ...(coloured ? { colour: KNOWN[line.look].colour } : {}) }));
   }
 
   const labelOf = (line, lines) => {
