@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from bnlab.assets import extensions_dir
+from bnlab.assets import config_files, experiments_dir, extensions_dir
 from bnlab.errors import BadInput, BnlabError
 
 MODULES = "bnlab_extensions"  # the name under which files of extensions are loaded
@@ -54,13 +54,16 @@ def added(kind: str) -> dict[str, type]:
 def with_fields_of(kind: str, builtin: Iterable[str]) -> Callable[[Class], Class]:
     """A decorator below @dataclass: one more field, a group of keys, for each name that the extensions add.
 
-    Errors: BadInput for a name that bnlab has.
+    Errors: BadInput for a name that bnlab has, and for a file whose code cannot be used.
     """
 
     def extended(cls: Class) -> Class:
+        taken = {*builtin, *cls.__annotations__}
+        _check_files(kind, taken)
         for name, fields in added(kind).items():
-            if name in {*builtin, *cls.__annotations__}:
+            if name in taken:
                 raise BadInput(f"{_file('config')}: bnlab has {name} already; give it another name in {kind.upper()}")
+            _check_code(_file(f"{kind}.{name}"), DEFINES[kind])
             cls.__annotations__[name] = fields
             setattr(cls, name, dataclasses.field(default_factory=fields))
         return cls
@@ -68,9 +71,27 @@ def with_fields_of(kind: str, builtin: Iterable[str]) -> Callable[[Class], Class
     return extended
 
 
+@contextlib.contextmanager
+def checking(cls: type, keys: Callable[[], str]) -> Iterator[None]:
+    """While an instance of `cls` is made from these `key=value` words. Errors: BadInput where an extension's class
+    raises anything, with the keys and its file."""
+    try:
+        yield
+    except BnlabError:
+        raise
+    except Exception as error:
+        if cls.__module__.split(".")[0] != MODULES:
+            raise
+        path = _file("config")
+        raise BadInput(f"{keys()}: {error or type(error).__name__} (so says {cls.__name__} in {path})") from error
+
+
 @functools.cache
 def _declared() -> dict[str, dict[str, type]]:
-    if extensions_dir() is None or not _file("config").is_file():
+    if extensions_dir() is None:
+        return {}
+    _check_groups()
+    if not _file("config").is_file():
         return {}
     had_torch = "torch" in sys.modules
     module = _load("config")
@@ -80,8 +101,24 @@ def _declared() -> dict[str, dict[str, type]]:
     for kind, classes in declared.items():
         for name, fields in _items(kind, classes):
             _check_fields(f"{kind.upper()}[{name!r}]", fields)
-            _check_code(_file(f"{kind}.{name}"), DEFINES[kind])
     return declared
+
+
+def _check_groups() -> None:
+    """Errors: BadInput where a YAML file, or the claims and figures of an experiment, have a name that bnlab has."""
+    for group in ("experiment", "variant", "model"):
+        config_files(group)
+    for file in sorted((extensions_dir() / "experiments").glob("*.py")):
+        if (experiments_dir() / file.name).is_file():
+            raise BadInput(f"{file}: bnlab has experiment={file.stem} already; give the extension another name")
+
+
+def _check_files(kind: str, taken: Iterable[str]) -> None:
+    """Errors: BadInput for a file that would be taken for the code of something that bnlab has."""
+    folder = extensions_dir() / kind if extensions_dir() else None
+    for file in sorted(folder.glob("*.py")) if folder else ():
+        if file.stem in taken and file.stem not in added(kind):
+            raise BadInput(f"{file}: bnlab has {file.stem} already; give it another name, and name it in config.py")
 
 
 def _items(kind: str, classes: object) -> Iterable[tuple[str, object]]:

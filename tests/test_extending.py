@@ -153,9 +153,19 @@ MISTAKES = {
     "absent": ("config.py", FROZEN.format("a: int = 1") + "MODELS = {'mine': Mine}", "models/mine.py: no such file"),
     "code": ("norms/rms.py", "def make(:", "norms/rms.py: line 1: SyntaxError"),
     "make": ("norms/rms.py", "def build(): return make", "norms/rms.py: does not define make"),
+    "file": ("norms/batch.py", "def make(): ...", "norms/batch.py: bnlab has batch already"),
+    "probe": ("config.py", FROZEN.format("a: int = 1") + "PROBES = {'curves': Mine}", "bnlab has curves already"),
+    "model": ("config.py", FROZEN.format("a: int = 1") + "MODELS = {'mlp': Mine}", "bnlab has mlp already"),
+    "arm": ("variant/bn.yaml", "variant: bn", "bn.yaml: bnlab has variant=bn already"),
+    "claims": ("experiments/ics_vgg.py", "CLAIMS = ()", "bnlab has experiment=ics_vgg already"),
+    "raises": (
+        "config.py",
+        FROZEN.format("a: int = 1\n    def __post_init__(self): raise ValueError('odd')") + "NORMS = {'rms': Mine}",
+        "config.py: line 5: ValueError: odd",
+    ),
 }
 MAKE = "def make(config, units, spatial, generator): ..."
-BESIDE = {f"norms/{name}.py": MAKE for name in ("rms", "batch", "eps")}
+BESIDE = {"norms/rms.py": MAKE}
 BESIDE["config.py"] = FROZEN.format("a: int = 1") + "NORMS = {'rms': Mine}"
 REFUSED = """
 import importlib, os, sys
@@ -174,9 +184,9 @@ for folder in sys.argv[1:]:
 def test_a_file_that_cannot_be_used_is_one_line_that_says_what_to_mend(tmp_path):
     """`torch` is an empty module here, so that a config.py that imports it costs no seconds."""
     for mistake, (name, content, _) in MISTAKES.items():
-        (tmp_path / mistake / "norms").mkdir(parents=True)
-        for file, right in BESIDE.items():
-            (tmp_path / mistake / file).write_text(content if file == name else right)
+        for file, written in (BESIDE | {name: content}).items():
+            (tmp_path / mistake / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / mistake / file).write_text(written)
     (tmp_path / "torch.py").touch()
     given = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     asked = [sys.executable, "-c", REFUSED, *(str(tmp_path / mistake) for mistake in MISTAKES)]
@@ -185,6 +195,24 @@ def test_a_file_that_cannot_be_used_is_one_line_that_says_what_to_mend(tmp_path)
     lines = done.stderr.splitlines()
     for line, (mistake, (_, _, expected)) in zip(lines, MISTAKES.items(), strict=True):
         assert expected in line and str(tmp_path / mistake) in line and len(line) <= 240, line
+
+
+OWN_CHECK = FROZEN.format("share: float = 1.0\n    def __post_init__(self):\n        if self.share > 1: ACT")
+OWN_CHECK += "NORMS = {'rms': Mine}"
+
+
+@pytest.mark.parametrize(
+    ("act", "said"), [("raise ValueError('at most 1')", "at most 1"), ("self.shares", "no attribute 'shares'")]
+)
+def test_a_value_that_a_class_of_ones_own_refuses_is_one_line(act, said, tmp_path):
+    (tmp_path / "norms").mkdir()
+    (tmp_path / "norms" / "rms.py").write_text(MAKE)
+    (tmp_path / "config.py").write_text(OWN_CHECK.replace("ACT", act))
+    words = ("run", "ics_vgg", "scale=smoke", "norm.rms.share=1.5", "--dry-run")
+    done = bnlab(tmp_path, tmp_path / "results", *words, blocked="sys.modules['torch'] = None; ")
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and line.startswith("bnlab: norm.rms.share=1.5: ") and said in line
+    assert str(tmp_path / "config.py") in line and len(line) <= 241 and not (tmp_path / "results").exists()
 
 
 def test_its_values_are_part_of_the_id_and_planning_needs_no_torch(folder, tmp_path):

@@ -10,6 +10,7 @@ from bnlab.config.forms import flatten
 from bnlab.config.launcher import LauncherConfig
 from bnlab.config.run import RunConfig
 from bnlab.errors import BadInput
+from bnlab.extensions import checking
 from bnlab.ranges import nearest, refuse
 
 _TYPE_NAMES = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
@@ -33,7 +34,9 @@ def from_dict(values: dict, cls: type = RunConfig, prefix: str = "") -> typing.A
     for key in values:
         if key not in types:
             raise unknown_key(prefix + str(key))
-    return cls(**{key: _typed(prefix + key, values[key], types[key]) for key in values})
+    given = {key: _typed(prefix + key, values[key], types[key]) for key in values}
+    with checking(cls, lambda: " ".join(f"{prefix}{key}={value}" for key, value in given.items())[:80]):
+        return cls(**given)
 
 
 @functools.cache
