@@ -65,7 +65,7 @@ def main(words: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")
     try:
-        with _hearing_sigterm():
+        with _hearing_signals():
             code = _dispatch(words)
             sys.stdout.flush()
         return code
@@ -90,15 +90,21 @@ class _Terminated(BaseException):
 
 
 @contextlib.contextmanager
-def _hearing_sigterm() -> Iterator[None]:
+def _hearing_signals() -> Iterator[None]:
+    """SIGTERM and Ctrl-C as exceptions; a Ctrl-C that whoever started us has ignored stays ignored."""
+
     def end(number: int, frame: object) -> None:
         raise _Terminated
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, end)
+    if before[signal.SIGINT] is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _replace_closed_streams() -> None:
