@@ -26,6 +26,7 @@ from bnlab.store import (
     FINISHED,
     RunWriter,
     Status,
+    add_notes,
     create_run,
     make_folder,
     owning,
@@ -45,14 +46,19 @@ SIGNAL_STATES = {signal.SIGTERM: "preempted", signal.SIGINT: "interrupted"}
 
 
 def run_one(
-    config: RunConfig, directory: Path, overrides: dict, rerun: bool = False, replicas: Replicas | None = None
+    config: RunConfig,
+    directory: Path,
+    overrides: dict,
+    rerun: bool = False,
+    replicas: Replicas | None = None,
+    leave_mirrors: bool = False,
 ) -> str:
     """Train in this process until the run is finished or told to stop; returns its state.
 
     A finished run is left as it is unless `rerun`; an interrupted one goes on from its checkpoint. `busy` means that
     another live process owns the directory. SIGTERM and SIGINT save the state at the next step boundary. An exception
     leaves the status `failed`, its traceback in run.log, and is raised again. The further processes of a run that has
-    several are started here, unless `replicas` says that they are waiting.
+    several are started here, unless `replicas` says that they are waiting. With `leave_mirrors` its trackers send the last rows when this has returned.
     """
     make_folder(directory)
     with owning(directory) as mine:
@@ -67,10 +73,13 @@ def run_one(
         attempts = 1 + (before.attempts if before else 0)
         try:
             with contextlib.nullcontext(replicas) if replicas else replicated(config) as together:
-                return _train(config, directory, attempts, 0.0 if rerun or not before else before.seconds, together)
+                mirrored = _mirrored(config, directory, leave_mirrors)
+                seconds = 0.0 if rerun or not before else before.seconds
+                state = _train(config, directory, attempts, seconds, together, mirrored)
         except Exception as error:
             _mark_failed(config, directory, attempts, error)
             raise
+        return state
 
 
 def follow(request: dict) -> None:
@@ -90,16 +99,23 @@ def take_part(replicas: Replicas) -> None:
         train(run, lambda step, values: None, lambda: False)
 
 
-def _train(config: RunConfig, directory: Path, attempts: int, seconds_before: float, replicas: Replicas) -> str:
+def _train(
+    config: RunConfig,
+    directory: Path,
+    attempts: int,
+    seconds_before: float,
+    replicas: Replicas,
+    mirrored: contextlib.AbstractContextManager,
+) -> str:
     if config.procedure != "train":
-        with _mirrored(config, directory):
+        with mirrored:
             return measure(config, directory, attempts, describe_environment(config, "cpu"))
     run, environment = begin(config, replicas)
     notes = _resume(run, directory, environment)
     replicas.begin(config, run.state_dict())
     writer = RunWriter(directory, resume_at=run.step)
     report = Report(directory, run, writer, attempts, seconds_before, environment, notes)
-    with _mirrored(config, directory), contextlib.closing(writer):
+    with mirrored, contextlib.closing(writer):
         outcome = train(run, writer.record, report.between_steps)
         return _close(run, writer, report, outcome)
 
@@ -128,17 +144,20 @@ def _close(run: TrainingState, writer: RunWriter, report: Report, outcome: Outco
 
 
 @contextlib.contextmanager
-def _mirrored(config: RunConfig, directory: Path) -> Iterator[None]:
-    """While the run's trackers follow it. One that failed costs one line in the run's status, and nothing else."""
-    handles = trackers.start(config.tracker, directory, to_dict(config))
+def _mirrored(config: RunConfig, directory: Path, leave: bool) -> Iterator[None]:
+    """While the run's trackers follow it. One that failed costs one line in the run's status, and nothing else.
+
+    Where the run does not `leave` them to send their last rows by themselves, it waits.
+    """
+    grace = trackers.PATIENCE if leave else trackers.GRACE
+    handles = trackers.start(config.tracker, directory, to_dict(config), grace)
     try:
         yield
     finally:
-        warnings = trackers.finish(handles, config.experiment)
-        status = read_status(directory)
-        if warnings and status:
-            with contextlib.suppress(EnvironmentFault):
-                write_status(directory, dataclasses.replace(status, notes=(*status.notes, *warnings)))
+        if leave:
+            trackers.leave(handles)
+        else:
+            add_notes(directory, trackers.finish(handles, config.experiment))
 
 
 class Report:

@@ -7,11 +7,12 @@ import dataclasses
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bnlab import paths
+from bnlab.errors import EnvironmentFault
 from bnlab.store.files import disk_fault, write_json
 
 FINISHED = ("done", "diverged")
@@ -88,6 +89,14 @@ def _damaged(why: str) -> Status:
 
 def write_status(run: Path, status: Status) -> None:
     write_json(paths.status_json(run), dataclasses.asdict(status))
+
+
+def add_notes(run: Path, notes: Sequence[str]) -> None:
+    """Into the status of a run that the caller owns, where it has one and the disk takes it."""
+    status = read_status(run)
+    if notes and status:
+        with contextlib.suppress(EnvironmentFault):
+            write_status(run, dataclasses.replace(status, notes=(*status.notes, *notes)))
 
 
 def finished(run: Path) -> bool:

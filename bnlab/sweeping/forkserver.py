@@ -127,7 +127,7 @@ def _become_child(request: dict, reports: int) -> None:
         _save_when_server_dies()
         log = paths.run_log(Path(request["directory"]))
         _redirect(log)
-        outcome = perform(request)
+        outcome = perform(request, leave_mirrors=True)
         _report(reports, {"number": request["number"], **outcome})
         code = outcome["code"]
         sys.stdout.flush()

@@ -17,6 +17,7 @@ from bnlab.store import FINISHED
 from bnlab.sweeping.client import ForkServer
 from bnlab.sweeping.elsewhere import Elsewhere
 from bnlab.sweeping.hangs import Hangs
+from bnlab.sweeping.mirrors import Mirrors
 from bnlab.sweeping.retries import Retries, taken_up
 from bnlab.sweeping.sweep import Watcher
 from bnlab.sweeping.tasks import USUAL, Outcome, Patience, Task
@@ -106,6 +107,7 @@ class LocalSweep:
         self._jobs, self._watcher, self._stop = jobs, watcher, stop
         self._retries = Retries(patience)
         self._hangs = Hangs(patience, self._send)
+        self._mirrors = Mirrors(watcher.say)
         self._deadline: float | None = None
         self._server: ForkServer | None = None
         self._deaths = 0
@@ -121,7 +123,9 @@ class LocalSweep:
                     self._hear(report)
                 self._obey()
                 self._hangs.look(self._running)
+                self._mirrors.look()
                 self._watcher.look(list(self._running.values()), len(self._elsewhere))
+            self._mirrors.wait(lambda: self._stop.signal is not None)
         finally:
             if self._server is not None:
                 if self._running:
@@ -198,6 +202,7 @@ class LocalSweep:
         ending = self._stop.signal or self.fault
         retry = None if ending else self._retries.grant(outcome)
         if retry is None:
+            self._mirrors.add(outcome.task)
             self._end(outcome)
         else:
             self._watcher.retried(outcome, retry)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import signal
+import sys
 from pathlib import Path
 
 from bnlab.config import from_dict
@@ -27,6 +28,10 @@ class Alone:
     def __init__(self, stop: Stop) -> None:
         self.busy = False
         self._stop = stop
+
+    def say(self, line: str) -> None:
+        """Ray passes on what its workers print."""
+        print(line, file=sys.stderr, flush=True)
 
     def started(self, task: Task) -> None:
         """Its directory tells."""

@@ -11,14 +11,23 @@ from bnlab.errors import BnlabError
 LONGEST_ERROR = 300
 
 
-def perform(request: dict) -> dict:
-    """Make the run of a `Task.request()`; its state, and in one line with an exit code what went wrong."""
+def perform(request: dict, leave_mirrors: bool = False) -> dict:
+    """Make the run of a `Task.request()`; its state, and in one line with an exit code what went wrong.
+
+    `leave_mirrors` where a sweep looks after them; else the run's end waits for them.
+    """
     from bnlab.config import from_dict
     from bnlab.running import run_one
 
     directory = Path(request["directory"])
     try:
-        state = run_one(from_dict(request["config"]), directory, request["overrides"], rerun=request["rerun"])
+        state = run_one(
+            from_dict(request["config"]),
+            directory,
+            request["overrides"],
+            rerun=request["rerun"],
+            leave_mirrors=leave_mirrors,
+        )
     except BnlabError as error:
         return {"state": "failed", "error": one_line(error), "code": error.code}
     except BaseException as error:

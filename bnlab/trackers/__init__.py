@@ -10,7 +10,7 @@ from bnlab.config import tracker_names
 from bnlab.trackers.ledger import Ledger, ledger_file
 from bnlab.trackers.mirror import final_state
 from bnlab.trackers.rows import rows_of
-from bnlab.trackers.side_process import PATIENCE, Handle, launch
+from bnlab.trackers.side_process import GRACE, PATIENCE, Handle, launch, too_slow
 from bnlab.trackers.tensorboard_tracker import open_tensorboard, tensorboard_target
 from bnlab.trackers.tracker import Tracker, log_file
 from bnlab.trackers.verdicts import content_sum
@@ -20,6 +20,8 @@ TRACKERS = {
     "wandb": Tracker(open_wandb, wandb_target, publish_verdicts),
     "tensorboard": Tracker(open_tensorboard, tensorboard_target),
 }
+
+SECONDS_TO_SAY_SO = 2.0  # that a mirror which has used up its patience gets to write it down
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,15 @@ def folder_of(name: str, watched: Path) -> Path:
     return watched / name
 
 
-def start(names: str, run: Path, config: dict) -> list[Handle]:
+def start(names: str, run: Path, config: dict, grace: float = GRACE) -> list[Handle]:
     """Begin to mirror a run into the trackers that `tracker=NAMES` asks for.
 
     `config` is the nested form of the run's `RunConfig` (`bnlab.config.to_dict`). Returns at once and never raises:
-    whatever goes wrong, now or later, is a line that `finish` returns.
+    whatever goes wrong, now or later, is a line that `finish` returns. `grace` is how many seconds after the run's end
+    a mirror that nobody ends gives up by itself.
     """
-    return [launch("run", name, run, folder_of(name, run), {"config": config}) for name in tracker_names(names)]
+    request = {"config": config, "grace": grace}
+    return [launch("run", name, run, folder_of(name, run), request) for name in tracker_names(names)]
 
 
 def finish(handles: list[Handle], experiment: str, timeout: float | None = None) -> list[str]:
@@ -52,9 +56,29 @@ def finish(handles: list[Handle], experiment: str, timeout: float | None = None)
     return [warning(name, problem, experiment) for name, problem in found if problem]
 
 
+def leave(handles: list[Handle]) -> None:
+    """Let the mirrors of a run whose status is final end by themselves; `what_became` tells how each fares."""
+    for handle in handles:
+        handle.leave()
+
+
+def what_became(name: str, run: Path, seconds: float) -> str | None:
+    """Of a mirror that was left so many seconds ago: "" where all rows arrived, why not, None while it is sending."""
+    ledger = Ledger(folder_of(name, run))
+    if ledger.problem:
+        return ledger.problem
+    if ledger.holds(TRACKERS[name].target(), {"state": final_state(run)}):
+        return ""
+    return too_slow(PATIENCE) if seconds > PATIENCE + SECONDS_TO_SAY_SO else None
+
+
 def warning(name: str, problem: str, experiment: str) -> str:
-    how = f"`bnlab sync {experiment}{'' if name == 'wandb' else f' --tracker {name}'}` sends what is missing"
+    how = f"`{sync_command(name, experiment)}` sends what is missing"
     return f"tracker {name}: {problem[: 200 - len(how)]}; the run's own files are complete, {how}"
+
+
+def sync_command(name: str, experiment: str) -> str:
+    return f"bnlab sync {experiment}{'' if name == 'wandb' else f' --tracker {name}'}"
 
 
 def send(name: str, run: Path, config: dict, timeout: float) -> Sent:
@@ -87,6 +111,7 @@ def forget(run: Path) -> None:
 
 
 __all__ = [
+    "GRACE",
     "PATIENCE",
     "TRACKERS",
     "Handle",
@@ -94,9 +119,12 @@ __all__ = [
     "finish",
     "folder_of",
     "forget",
+    "leave",
     "log_file",
     "send",
     "send_verdicts",
     "start",
+    "sync_command",
     "warning",
+    "what_became",
 ]

@@ -6,6 +6,7 @@ training process holds open.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,11 +14,12 @@ import sys
 import threading
 from pathlib import Path
 
+from bnlab.errors import EnvironmentFault
 from bnlab.trackers import TRACKERS, folder_of
+from bnlab.trackers.ledger import Ledger
 from bnlab.trackers.mirror import mirror
+from bnlab.trackers.side_process import too_slow
 from bnlab.trackers.verdicts import publish
-
-GRACE = 60.0  # seconds after the end of its input before a side process that nobody waits for gives up
 
 
 def main(arguments: list[str]) -> int:
@@ -28,8 +30,8 @@ def main(arguments: list[str]) -> int:
     os.nice(5)
     request = json.loads(sys.stdin.buffer.readline())
     ended = threading.Event()
-    threading.Thread(target=_watch, args=(ended, request.get("grace", GRACE)), daemon=True).start()
     folder = folder_of(name, watched)
+    threading.Thread(target=_watch, args=(ended, request["grace"], folder), daemon=True).start()
     if what == "run":
         problem = mirror(TRACKERS[name], watched, folder, request["config"], ended)
     else:
@@ -39,11 +41,13 @@ def main(arguments: list[str]) -> int:
     return 1 if problem else 0
 
 
-def _watch(ended: threading.Event, grace: float) -> None:
-    """Wait for the end of the run; if the tracker then hangs and nobody is left to stop it, stop."""
+def _watch(ended: threading.Event, grace: float, folder: Path) -> None:
+    """Wait for the end of the run; if the tracker then hangs for so long, say so and stop."""
     sys.stdin.buffer.read()
     ended.set()
     threading.Event().wait(grace)
+    with contextlib.suppress(EnvironmentFault):
+        Ledger(folder).save(too_slow(grace))
     os._exit(1)
 
 

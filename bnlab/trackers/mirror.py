@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from bnlab.store import owning, read_status
@@ -38,9 +40,19 @@ def final_state(run: Path) -> str:
     return status.state
 
 
+@contextlib.contextmanager
+def _following_on(folder: Path, ended: threading.Event) -> Iterator[bool]:
+    """Hold the tracker's folder, once the mirror of the attempt before has left it; False if the run ends first."""
+    while True:
+        with owning(folder) as mine:
+            if mine or ended.wait(POLL):
+                yield mine
+                return
+
+
 def mirror(tracker: Tracker, run: Path, folder: Path, config: dict, ended: threading.Event) -> str:
     """Open a sink and follow the run; returns "" or, in one line, why it had to stop."""
-    with owning(folder) as mine:
+    with _following_on(folder, ended) as mine:
         if not mine:
             return "another process mirrors this run already"
         ledger, target = Ledger(folder), tracker.target()

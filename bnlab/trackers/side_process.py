@@ -16,7 +16,8 @@ from bnlab.store import make_folder
 from bnlab.trackers.ledger import Ledger
 from bnlab.trackers.tracker import log_file
 
-PATIENCE = 10.0  # seconds a finished run waits for its mirror by default
+PATIENCE = 10.0  # seconds that the mirror of a run that has ended gets for its last rows
+GRACE = 60.0  # seconds after which a mirror that nobody ended, because its run was killed, ends itself
 
 
 class Handle:
@@ -48,19 +49,37 @@ class Handle:
             self._problem = self._end(self.process, timeout)
         return self._problem
 
+    def leave(self) -> None:
+        """Let the mirror end by itself. What went wrong already is kept for whoever looks after it."""
+        self.end_input()
+        if self.process is not None and self.process.poll() is not None:
+            self._problem = _how_it_ended(self._folder, self.process.returncode)
+        if self._problem:
+            with contextlib.suppress(EnvironmentFault):
+                Ledger(self._folder).save(self._problem)
+
     def _end(self, process: subprocess.Popen, timeout: float) -> str:
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
             _kill(process)
-            return f"did not finish within {timeout:g} s and was stopped"
+            return too_slow(timeout)
         except BaseException:
             _kill(process)
             raise
-        if code == 0:
-            return ""
-        killed = f"was killed (signal {-code})" if code < 0 else f"ended with exit code {code}"
-        return Ledger(self._folder).problem or killed
+        return _how_it_ended(self._folder, code)
+
+
+def too_slow(seconds: float) -> str:
+    return f"did not finish within {seconds:g} s and was stopped"
+
+
+def _how_it_ended(folder: Path, code: int) -> str:
+    """In a few words what went wrong, by the exit code of the side process; empty where nothing did."""
+    if code == 0:
+        return ""
+    killed = f"was killed (signal {-code})" if code < 0 else f"ended with exit code {code}"
+    return Ledger(folder).problem or killed
 
 
 def launch(what: str, name: str, watched: Path, folder: Path, request: dict) -> Handle:
