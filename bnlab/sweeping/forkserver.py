@@ -33,8 +33,9 @@ def serve() -> None:
     """Answer requests until stdin closes, then end the process.
 
     Requests: `{"number", "config", "directory", "overrides", "rerun"}` forks a child, `{"signal"}` signals all of
-    them, `{"signal", "number"}` one. Reports: `{"ready"}`, `{"fault"}`, from a child `{"number", "state", "error",
-    "code"}`, and when it is gone `{"number", "exit"}` (negative: the signal that ended it).
+    them, `{"signal", "number"}` one, `{"question"}` is answered with `{"here"}`. Reports besides that: `{"ready"}`,
+    `{"fault"}`, from a child `{"number", "state", "error", "code"}`, and when it is gone `{"number", "exit"}`
+    (negative: the signal that ended it).
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a child that is not yet at its run ends as by SIGTERM
     reports = os.dup(1)
@@ -86,6 +87,9 @@ def _answer(reports: int) -> None:
 
 
 def _handle(request: dict, children: dict[int, int], reports: int) -> None:
+    if "question" in request:
+        _report(reports, {"here": os.getpid()})
+        return
     if "signal" in request:
         only = request.get("number")
         for pid in [pid for pid, number in children.items() if only in (None, number)]:

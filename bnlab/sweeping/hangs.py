@@ -1,4 +1,4 @@
-"""Runs that do not get on: noticed by their step, then ended so that they first write down where they hang."""
+"""What does not get on: runs are noticed by their step, the process that starts them by owing an answer."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bnlab.store import read_status
+from bnlab.sweeping.client import ForkServer
 from bnlab.sweeping.tasks import Patience, Task
 
 SECONDS_BETWEEN_LOOKS = 1.0
 # What a hanging process gets to write its stack down; a stopped one cannot, and is killed after that.
 SECONDS_TO_WRITE = 5.0
+# A fork server answers in milliseconds; until it can, it loads libraries, which from a slow disk takes a while.
+SECONDS_BEFORE_A_WORD = 60.0
+SECONDS_TO_START = 300.0
 
 
 @dataclass
@@ -27,6 +31,8 @@ class _Watched:
 
 class Hangs:
     """Watches the runs of a sweep, by number; `send(number, signal)` reaches the process of one.
+
+    A run that hangs is told to write down where it does, and then killed.
 
     The time it takes to start and to load data counts as time without progress.
     """
@@ -67,6 +73,27 @@ class Hangs:
         where = f"at step {watched.place[1]}" if watched.began else "before its first step"
         wrote = "where it hung is in its run.log" if code == -signal.SIGABRT else "it had to be killed"
         return f"no progress for {self._minutes:g} min {where}; {wrote}"
+
+
+class Silence:
+    """Watches the fork server: while it is silent no run begins, and none is heard to have ended."""
+
+    def __init__(self, patience: Patience, say: Callable[[str], None]) -> None:
+        self._minutes, self._say = patience.hang_minutes, say
+        self._noted: ForkServer | None = None
+
+    def look(self, server: ForkServer) -> None:
+        """Say once that it owes an answer; one that owes it for too long counts as dead."""
+        seconds = server.silence()
+        limit = 60 * self._minutes if server.ready else max(60 * self._minutes, SECONDS_TO_START)
+        who = f"the process that starts runs (pid {server.pid})"
+        if seconds > limit:
+            server.dead = True
+            self._say(f"note     {who} gave no answer for {limit / 60:g} min; another takes its place")
+        elif seconds > SECONDS_BEFORE_A_WORD and self._noted is not server:
+            self._noted = server
+            ends = f"it is replaced after {limit / 60:g} min"
+            self._say(f"note     {who} gives no answer; if it was stopped, `kill -CONT {server.pid}`; {ends}")
 
 
 def _place(task: Task) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from bnlab.errors import BadInput, EnvironmentFault
 from bnlab.store import FINISHED
 from bnlab.sweeping.client import ForkServer
 from bnlab.sweeping.elsewhere import Elsewhere
-from bnlab.sweeping.hangs import Hangs
+from bnlab.sweeping.hangs import Hangs, Silence
 from bnlab.sweeping.mirrors import Mirrors
 from bnlab.sweeping.retries import Retries, taken_up
 from bnlab.sweeping.sweep import Watcher
@@ -106,7 +106,7 @@ class LocalSweep:
         self._elsewhere = Elsewhere()
         self._jobs, self._watcher, self._stop = jobs, watcher, stop
         self._retries = Retries(patience)
-        self._hangs = Hangs(patience, self._send)
+        self._hangs, self._silence = Hangs(patience, self._send), Silence(patience, watcher.say)
         self._mirrors = Mirrors(watcher.say)
         self._deadline: float | None = None
         self._server: ForkServer | None = None
@@ -161,6 +161,7 @@ class LocalSweep:
             time.sleep(SECONDS_PER_LOOK)
             return []
         reports = self._server.reports(SECONDS_PER_LOOK)
+        self._silence.look(self._server)
         if self._server.dead:
             self._replace_server()
         return reports
