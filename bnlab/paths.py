@@ -84,5 +84,10 @@ def previous_checkpoint(run: Path) -> Path:
     return run / "checkpoint.previous.pt"
 
 
+def kept_run(run: Path) -> Path:
+    """The finished run that is being made again, as a run directory of its own."""
+    return run / ".kept"
+
+
 def run_log(run: Path) -> Path:
     return run / "run.log"

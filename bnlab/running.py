@@ -28,6 +28,8 @@ from bnlab.store import (
     Status,
     add_notes,
     create_run,
+    drop_kept,
+    keep,
     make_folder,
     owning,
     read_status,
@@ -58,7 +60,8 @@ def run_one(
     A finished run is left as it is unless `rerun`; an interrupted one goes on from its checkpoint. `busy` means that
     another live process owns the directory. SIGTERM and SIGINT save the state at the next step boundary. An exception
     leaves the status `failed`, its traceback in run.log, and is raised again. The further processes of a run that has
-    several are started here, unless `replicas` says that they are waiting. With `leave_mirrors` its trackers send the last rows when this has returned.
+    several are started here, unless `replicas` says that they are waiting. A finished run that is made again is kept
+    until the new one is finished. With `leave_mirrors` its trackers send the last rows when this has returned.
     """
     make_folder(directory)
     with owning(directory) as mine:
@@ -68,6 +71,8 @@ def run_one(
         before = read_status(directory)
         if before and before.state in FINISHED and not rerun:
             return before.state
+        if rerun and before and before.state in FINISHED:
+            keep(directory)
         if rerun:
             _forget(directory)
         attempts = 1 + (before.attempts if before else 0)
@@ -79,6 +84,8 @@ def run_one(
         except Exception as error:
             _mark_failed(config, directory, attempts, error)
             raise
+        if state in FINISHED:
+            drop_kept(directory)
         return state
 
 

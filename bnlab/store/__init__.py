@@ -1,6 +1,7 @@
 """The only code that knows the format of a results folder: the write side and the read side meet here."""
 
 from bnlab.store.files import make_folder, remove, rename, write_aside, write_json
+from bnlab.store.kept import drop_kept, keep
 from bnlab.store.listing import RunListing
 from bnlab.store.measurements import Histograms, RunSeries, Tail, read_finished, read_pack
 from bnlab.store.pack import unpack, write_pack
@@ -39,8 +40,10 @@ __all__ = [
     "all_runs",
     "as_stored",
     "create_run",
+    "drop_kept",
     "finished",
     "is_owned",
+    "keep",
     "load_runs",
     "make_folder",
     "owning",

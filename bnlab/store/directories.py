@@ -66,20 +66,9 @@ def read_directories(setting: Path, addresses: Iterable[Address]) -> Measurement
     metrics: list[pa.Table] = []
     distributions: list[pa.Table] = []
     for address in addresses:
-        run = address.directory(setting)
-        status = read_status(run)
-        if status is None or status.state not in FINISHED:
+        read = _finished(address, setting)
+        if read is None:
             continue
-        try:
-            read = (
-                _entry(run, address, status),
-                _rows(run, paths.metrics_parquet),
-                _rows(run, paths.distributions_parquet),
-            )
-        except IntegrityError:
-            if is_owned(run) or not finished(run):
-                continue  # a sweep began it again between the two looks
-            raise
         kept.append(address)
         for rows, one in zip((entries, metrics, distributions), read):
             rows.append(one)
@@ -109,6 +98,29 @@ def unreadable(path: Path, error: Exception, remedy: str) -> IntegrityError:
         told = str(error).partition(";")[0]
         return IntegrityError(f"{path}: {told}; set BNLAB_EXTENSIONS to where it is declared, or {remedy}")
     return IntegrityError(f"{path}: cannot be read ({type(error).__name__}); {remedy}")
+
+
+def _finished(address: Address, setting: Path) -> tuple[dict, pa.Table, pa.Table] | None:
+    """The finished run of this address, or the one that it was before, while it is made again."""
+    run = address.directory(setting)
+    read = _read(address, run)
+    if read is None and paths.kept_run(run).exists():
+        read = _read(address, paths.kept_run(run)) or _read(address, run)  # it may be done between the looks
+    return read
+
+
+def _read(address: Address, run: Path) -> tuple[dict, pa.Table, pa.Table] | None:
+    """None for a run that is not finished. Errors: IntegrityError."""
+    status = read_status(run)
+    if status is None or status.state not in FINISHED:
+        return None
+    try:
+        tables = (_rows(run, file_of) for file_of in (paths.metrics_parquet, paths.distributions_parquet))
+        return _entry(run, address, status), *tables
+    except IntegrityError:
+        if is_owned(run) or not finished(run):
+            return None  # a sweep began it again between the two looks
+        raise
 
 
 def _entry(run: Path, address: Address, status: Status) -> dict:
