@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from bnlab.cli import main
+from bnlab.sweeping.plan import make_plan
+
 ROOT = Path(__file__).resolve().parents[1]
 SWEEPS = (ROOT / "docs" / "sweeps.md").read_text()
 LINES = [
@@ -20,6 +23,16 @@ LINES = [
 COMMANDS = [found.group().rstrip() for line in LINES if (found := re.search(r"\bbnlab [^#>]*", line.rstrip("'")))]
 TRAINING = [command for command in COMMANDS if command.startswith("bnlab run")]
 READING = [command for command in COMMANDS if command not in TRAINING]
+
+
+# What the pages that show results tell to type; here nothing is stored that they could show.
+SHOWING = [
+    line.split("#")[0].strip()
+    for page in ("dashboard", "report")
+    for line in (ROOT / "docs" / f"{page}.md").read_text().splitlines()
+    if line.startswith("bnlab ")
+]
+DISTRIBUTED = re.findall(r"bnlab run (.*)", (ROOT / "docs" / "distributed.md").read_text())
 
 
 def _bnlab(words: list[str], results: Path) -> subprocess.CompletedProcess:
@@ -56,6 +69,27 @@ def test_the_commands_that_read_run_in_their_order(tmp_path):
     for command in sorted(READING, key=lambda command: "unpack" not in command):
         done = _bnlab(shlex.split(command)[1:], tmp_path)
         assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+@pytest.mark.parametrize("command", SHOWING)
+def test_a_command_that_shows_results_takes_its_words(command, capsys, results):
+    words = shlex.split(command)[1:]
+    code, said = main(words), capsys.readouterr().err
+    wanted = {"dashboard": (2, f"{results}: no such folder"), "report": (4, "`bnlab run")}
+    assert (code, wanted[words[0]][1] in said) == (wanted[words[0]][0], True), said
+
+
+def test_what_shows_results_is_told_in_every_form():
+    told = " ".join(SHOWING)
+    assert all(word in told for word in ("bnlab dashboard", "bnlab report ics_vgg", "--output", "--paper"))
+
+
+@pytest.mark.parametrize("words", DISTRIBUTED)
+def test_a_run_of_several_processes_is_planned_as_it_is_written(words):
+    """Only planned: the cores it asks for are not those of every machine."""
+    experiment, *rest = shlex.split(words)
+    for planned in make_plan(experiment, rest).runs:
+        assert planned.config.replicas > 1 and planned.config.norm.statistics == "synchronised"
 
 
 def test_exit_codes_are_those_of_the_program():
