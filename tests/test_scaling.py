@@ -15,8 +15,6 @@ from test_store import PLAN, _finish, _planned, _same, setting  # noqa: F401 (a 
 from bnlab import paths, store
 from bnlab.cli import main
 
-pytestmark = pytest.mark.thorough
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import scaling  # noqa: E402
@@ -135,6 +133,7 @@ def test_what_does_not_grow_is_not_extrapolated():
     assert scaling.extrapolated((100, 1_000, 10_000), (1.0, 1.0, 1.0), 100_000, math.nan) == 1.0
 
 
+@pytest.mark.thorough
 def test_the_benchmark_measures_every_task(tmp_path):
     out = tmp_path / "table.md"
     command = [sys.executable, "benchmarks/scaling.py", "--sizes", "20", "40", "--repeats", "1", "--write", str(out)]
