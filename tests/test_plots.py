@@ -11,8 +11,11 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
+from bnlab.claims import Claim, Measured, Part, Verdict
 from bnlab.errors import EnvironmentFault
-from bnlab.plots import bands, binned, curves, drawing, moments, ridges, style
+from bnlab.exact import Documented
+from bnlab.experiment import load
+from bnlab.plots import bands, binned, curves, drawing, effects, errors, moments, ridges, rows, style
 from bnlab.plots.published import mark, overlay
 
 KINDS = ("pdf", "png", "svg", "csv")
@@ -131,6 +134,15 @@ def test_averaging_stays_within_a_seed():
     assert means[0].tolist() == [0.5, 2.5] and means[1].tolist() == [4, 8] and means.index.tolist() == [2.5, 12.5]
 
 
+def test_a_last_stretch_of_one_record_is_not_drawn():
+    series = pd.DataFrame({0: [0.0, 1.0, 2.0, 3.0, 9.0]}, index=[0, 5, 10, 15, 20])
+    assert curves.averaged(series, 10)[0].tolist() == [0.5, 2.5, 9]
+    assert curves.smoothed(series, 10)[0].tolist() == [0.5, 2.5]
+    assert curves.smoothed(series.iloc[:4], 10)[0].tolist() == [0.5, 2.5]
+    assert curves.smoothed(series, 1)[0].tolist() == series[0].tolist()
+    assert curves.smoothed(series.iloc[:1], 10)[0].tolist() == [0]
+
+
 def test_bands_need_eight_boundaries():
     ax = style.new_figure(3, 2).subplots()
     with pytest.raises(ValueError):
@@ -158,6 +170,18 @@ def test_a_wide_axis_shows_each_density_per_unit_of_itself():
     assert (numbers["density"].to_numpy() * np.diff(np.arcsinh(edges))).sum() == pytest.approx(1)
     assert ax.get_xscale() == "asinh"
     assert [t.get_text() for t in ax.get_xticklabels()] == ["−100", "−1", "0", "1", "100"]
+
+
+def test_a_wide_bin_is_flat_and_a_narrow_one_a_point_of_a_line():
+    ax = style.new_figure(3, 2).subplots()
+    table = pd.DataFrame({"step": [0], "lo": [0.0], "hi": [8.0], "counts": [np.array([6, 2, 0, 0])]})
+    ridges.draw_ridges(ax, table, "#000000", (0.0, 8.0))
+    ridges.draw_ridges(ax, table, "#000000", (0.0, 8000.0))
+    wide, narrow = ax.lines[1], ax.lines[3]
+    assert wide.get_xdata().tolist() == [0, 0, 2, 2, 4, 4, 6, 6, 8, 8]
+    height = ridges.OVERLAP
+    assert wide.get_ydata() == pytest.approx([0, height, height, height / 3, height / 3, 0, 0, 0, 0, 0])
+    assert narrow.get_xdata().tolist() == [0, 1, 3, 5, 7, 8]
 
 
 def test_joining_bins_keeps_every_count():
@@ -201,3 +225,74 @@ def test_published_numbers_are_thin_black_and_hollow():
 def test_drawing_needs_no_torch_and_no_pyplot(no_torch):
     done = no_torch("import bnlab.plots.panels\nassert 'matplotlib.pyplot' not in sys.modules")
     assert done.returncode == 0, done.stderr
+
+
+def statement(label, **more):
+    return Part(label, "m", "a - b > 0", "units", 0.1, lambda runs: Measured({}, 0), **more)
+
+
+def test_a_statement_is_named_with_every_claim_that_has_it():
+    shared, own, beside = statement("shared"), statement("own"), statement("seen", beside=True)
+    claims = [Claim("S0-01", "a", "S", "here", parts=(shared, own)), Claim("S3-02", "b", "S", "here", parts=(shared,))]
+    claims.append(Claim("P1-01", "c", "S", "here", parts=(own, beside)))
+    assert rows.claim_ids(claims) == {"shared": "S0-01, S3-02", "own": "S0-01, P1-01", "seen": "P1-01"}
+
+
+def placed(ax):
+    """Texts beside an axes and their boxes, in pixels, after layout."""
+    drawing.settle(ax.get_figure(root=True))
+    return {text.get_text(): text.get_window_extent() for text in ax.texts}
+
+
+def check_rows(ax, labels, ids):
+    """Every label and its claims stand left of the axes, beside their row, and on nothing else."""
+    boxes = placed(ax)
+    assert all(box.x1 <= ax.bbox.x0 and box.x0 >= 0 for box in boxes.values())
+    found = list(boxes.values())
+    assert not any(a.overlaps(b) for k, a in enumerate(found) for b in found[k + 1 :])
+    joined = {text.replace("\n", " "): box for text, box in boxes.items()}
+    for place, label in enumerate(labels):
+        height = ax.transData.transform((1, -place))[1]
+        assert abs((joined[label].y0 + joined[label].y1) / 2 - height) < 3
+    assert set(ids) <= set(joined)
+
+
+@style.styled
+def test_labels_of_effects_stand_in_their_own_column():
+    labels = [
+        "short",
+        "a statement of so many words that they cannot stand in one line beside axes of this width",
+    ]
+    verdicts = [
+        Verdict("supported", 3.0, "u", (2.5, 90.0), 5, 5, label=labels[0], margin=0.1),
+        Verdict("undecided", None, "u", None, 0, 5, label=labels[1], margin=0.1),
+    ]
+    figure, (above, below) = rows.row_figure(style.PAGE, [2, 2])
+    for ax in (above, below):
+        numbers = effects.draw_effects(ax, verdicts, {labels[0]: "S0-01, S3-02", labels[1]: "P1-01"}, scale=10)
+        ax.set(title="effects", xlabel="units")
+    drawing.small_print(figure, "words " * 40)
+    assert numbers["effect"].tolist()[0] == 30 and numbers["high"].tolist()[0] == 900
+    for ax in (above, below):
+        check_rows(ax, labels, ["S0-01, S3-02", "P1-01"])
+
+
+@style.styled
+def test_labels_of_errors_stand_in_their_own_column_and_a_missing_statement_has_a_row():
+    figure, (ax,) = rows.row_figure(style.PAGE, [3])
+    found = {"one": [0.0, 1e-12], "none": [], "third": [1e-3]}
+    numbers = errors.draw_errors(ax, found, dict.fromkeys(found, 1e-9), {"one": "S0-10", "third": "S3-03"})
+    assert numbers["label"].tolist() == ["one", "third"] and numbers["n"].tolist() == [2, 1]
+    check_rows(ax, list(found), ["S0-10", "S3-03"])
+
+
+@pytest.mark.parametrize("name", ["article_code", "batch_renorm", "covariate_shift", "exact_identities",
+                                  "input_scaling", "learning_rates", "placement", "regularisation"])  # fmt: skip
+def test_a_label_names_one_statement_of_an_experiment(name):
+    """Figures find claims by it, and draw one of several margins. Statements that are read or counted are in none."""
+    seen = {}
+    for claim in load(name).claims:
+        for one in claim.parts or getattr(claim.test, "statements", ()):
+            if not isinstance(one, Documented) and getattr(one, "limit", 1) > 0:
+                assert seen.setdefault(one.label, one.metric) == one.metric, (claim.id, one.label)
+    assert seen
