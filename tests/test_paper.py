@@ -12,8 +12,6 @@ from matplotlib.transforms import Bbox
 from page_folders import HOSTILE
 
 from bnlab.cli import main
-from bnlab.pages import methods
-from bnlab.pages.site import Site
 from bnlab.plots.drawing import Drawing
 from bnlab.plots.style import paper_style
 from bnlab.plots.typesetting import BOTTOM, MEASURE, Paper, pdf, text_width, wrap
@@ -40,15 +38,6 @@ def put_pack(results: Path, experiment: str, setting: str) -> list[dict]:
 
 def texts(pages: list[Figure]) -> list[str]:
     return [artist.get_text() for page in pages for artist in page.texts]
-
-
-def contents(page: Figure) -> dict[str, str]:
-    """What stands first in a row of the table -> what stands last in it."""
-    lines: dict[float, list[tuple[float, str]]] = {}
-    for artist in page.texts:
-        x, y = artist.get_position()
-        lines.setdefault(round(y, 4), []).append((x, artist.get_text()))
-    return {min(line)[1]: max(line)[1] for line in lines.values()}
 
 
 def boxes(page: Figure) -> list[tuple[str, Bbox]]:
@@ -87,10 +76,6 @@ def test_every_claim_and_figure_is_in_the_paper(results: Path, pages: list[Figur
         "Figure placement of placement, mnist-laptop",
     } <= set(said)
     assert sum(len(page.artists) for page in pages) >= 2
-    for number, page in enumerate(pages, 1):
-        assert str(number) in texts([page])
-        for heading in (artist.get_text() for artist in page.texts if artist.get_fontsize() == 16):
-            assert contents(pages[0])[heading] == str(number)
     for page in pages:
         check_page(page)
     content = (results / "report.pdf").read_bytes()
@@ -105,26 +90,6 @@ def test_the_same_results_give_the_same_bytes(results: Path) -> None:
         assert main(["report", "--paper", "placement"]) == 0
         written.append((results / "report.pdf").read_bytes())
     assert written[0] == written[1]
-
-
-def test_the_methods_say_what_every_setting_runs(results: Path) -> None:
-    """Of a procedure only what it looks at: it has no rate, no optimiser and no variant."""
-    for setting in (
-        ("exact_identities", "synthetic-laptop"),
-        ("learning_rates", "mnist-laptop"),
-        ("placement", "mnist-laptop"),
-    ):
-        put_pack(results, *setting)
-    site = Site(results)
-    site.plans_read.wait()
-    rows = {row[0]: dict(zip(methods.COLUMNS, row)) for row in methods.data(site)["rows"]}
-    exact, rates, trained = (rows[name] for name in ("exact_identities", "learning_rates", "placement"))
-    assert (exact["what is run"], exact["variants"]) == ("procedure identities", "")
-    assert (exact["steps"], exact["runs"]) == ("1,000 cases", "3 of 3")
-    assert rates["what is run"].startswith("procedure learning_rates; MNIST; MLP; batch ")
-    assert "lr" not in rates["what is run"] and "weight decay" not in rates["what is run"]
-    assert trained["what is run"] == "MNIST; MLP; batch 100; lr 0.003, 0.03; SGD"
-    assert (trained["variants"], trained["steps"], trained["seeds"]) == ("bn", "1,000", "5")
 
 
 def test_lines_are_no_wider_than_they_may_be_and_lose_nothing() -> None:

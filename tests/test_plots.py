@@ -287,7 +287,7 @@ def test_labels_of_errors_stand_in_their_own_column_and_a_missing_statement_has_
 
 
 @pytest.mark.parametrize("name", ["article_code", "batch_renorm", "covariate_shift", "exact_identities",
-                                  "input_scaling", "learning_rates", "placement", "regularisation"])  # fmt: skip
+    "learning_rates", "placement", "regularisation"])  # fmt: skip
 def test_a_label_names_one_statement_of_an_experiment(name):
     """Figures find claims by it, and draw one of several margins. Statements that are read or counted are in none."""
     seen = {}
