@@ -5,8 +5,8 @@ equal batches: plain, bn, and the mean taken away and the average l1, l2 or l-in
 by. Two nets: 25 linear maps that fit y = A x, where every seed draws another A, and a VGG. Claims say in our words what
 the paper says in its own.
 
-Command: `bnlab reproduce lp_norms data=gaussian_map scale=laptop` (about 26 minutes on two cores, by the cost of a
-step), `... data=cifar10 scale=laptop` (8 minutes); without the words, a demonstration on digits (2 minutes).
+Command: `bnlab reproduce lp_norms data=gaussian_map scale=laptop` (71 minutes on two cores that had other work too),
+`... data=cifar10 scale=laptop` (13 minutes, likewise); without the words, a demonstration on digits (2 minutes).
 
 Expected: all three train the VGG nearly as fast as bn. On the linear net l-infinity, which divides by far more than the
 deviation, falls behind; the paper's own figure 5 shows a loss of 986 for it at the end, 479 for bn and 97 for l1, in
