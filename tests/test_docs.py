@@ -75,8 +75,7 @@ def test_the_commands_that_read_run_in_their_order(tmp_path):
 def test_a_command_that_shows_results_takes_its_words(command, capsys, results):
     words = shlex.split(command)[1:]
     code, said = main(words), capsys.readouterr().err
-    wanted = {"dashboard": (2, f"{results}: no such folder"), "report": (4, "`bnlab run")}
-    assert (code, wanted[words[0]][1] in said) == (wanted[words[0]][0], True), said
+    assert (code, f"{results}: no such folder" in said, "`bnlab run" in said) == (4, True, True), said
 
 
 def test_what_shows_results_is_told_in_every_form():

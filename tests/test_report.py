@@ -62,7 +62,7 @@ def shipped() -> str:
 
 
 def written(root: Path) -> str:
-    site = Site(root)
+    site = Site(root, dated=False)
     reduce(site, [(p.parent.name, p.name) for p in root.glob("*/*") if p.is_dir()], "auto", ())
     return report_html(site)
 

@@ -52,11 +52,15 @@ class Stopping(Lines):
 
     stopped = 0
 
+    def __init__(self, *words) -> None:
+        super().__init__(*words)
+        self.others = set(children(os.getpid()))
+
     def look(self, running, elsewhere) -> None:
         super().look(running, elsewhere)
         if not self.stopped and running and (status := store.read_status(running[0].directory)):
             if status.state == "running":
-                (self.stopped,) = children(os.getpid())
+                (self.stopped,) = set(children(os.getpid())) - self.others
                 os.killpg(self.stopped, signal.SIGSTOP)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
+import signal
+from collections.abc import Iterator
 
 from bnlab.commands.words import add_results, need_results
 from bnlab.errors import EnvironmentFault
@@ -34,5 +37,18 @@ def dashboard(arguments: argparse.Namespace) -> int:
 
     root = results_root(arguments.results)
     need_results(root)
-    serve(root, arguments.port, arguments.open)
+    with ended_by_a_signal():
+        serve(root, arguments.port, arguments.open)
     return 0
+
+
+@contextlib.contextmanager
+def ended_by_a_signal() -> Iterator[None]:
+    """Ctrl-C and SIGTERM are how a server ends, and nothing is lost by either."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        print()
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -107,7 +107,7 @@ def _site(root: Path, targets: Sequence[Target], arguments: argparse.Namespace) 
     from bnlab.pages.selection import reduce
     from bnlab.pages.site import Site
 
-    site = Site(root)
+    site = Site(root, dated=False)
     reduce(site, [key_of(target) for target in targets], arguments.source, parse_selection(arguments.words).experiments)
     if not site.index.settings:
         raise Incomplete(f"{root}: nothing of this selection is in {arguments.source}; leave out --from")

@@ -15,6 +15,8 @@ WORDS = {"claims": "verdicts", "figures": "figures"}
 
 def outdated(site: Site, files: SettingFiles, entries: Sequence[Entry]) -> list[dict]:
     """What is older than some finished runs of its setting: what it is, how many those are, what makes it again."""
+    if not site.dated:
+        return []
     made = {"claims": files.judged, "figures": files.drawn}
     newer = {command: _newer(files, entries, at) for command, at in made.items()}
     return [

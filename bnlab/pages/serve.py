@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import signal
 import socket
 import tempfile
 import webbrowser
@@ -20,20 +19,7 @@ SECONDS_FOR_A_FIRST_PAGE = 2.0
 
 
 def serve(root: Path, port: int, open_browser: bool) -> None:
-    """Serve the pages of a results folder on this machine until Ctrl-C or SIGTERM: nothing is lost by either.
-
-    Errors: BadInput, EnvironmentFault.
-    """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        _serve(root, port, open_browser)
-    except KeyboardInterrupt:
-        print()
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _serve(root: Path, port: int, open_browser: bool) -> None:
+    """Serve the pages of a results folder, to this machine, until interrupted. Errors: BadInput, EnvironmentFault."""
     import uvicorn
 
     token = new_token()

@@ -17,10 +17,12 @@ Query = Mapping[str, Sequence[str]]
 class Site:
     """What the pages are made from. `planned` is filled beside the first pages, which do not wait for it.
 
-    `patience`: seconds for which reading the plans lets a first page (`shown`) go before.
+    `patience`: seconds for which reading the plans lets a first page (`shown`) go before. `dated`: whether times of
+    files tell what is old; a report leaves them out, for it has the same bytes wherever its results were copied to.
     """
 
-    def __init__(self, root: Path, patience: float = 0.0) -> None:
+    def __init__(self, root: Path, patience: float = 0.0, dated: bool = True) -> None:
+        self.dated = dated
         self.index = Index(root)
         self.readings = Readings(self.index)
         self.cards = {name: card(name) for name in experiment_names()}
