@@ -77,7 +77,8 @@ def card(name: str) -> Card:
         raise BadInput(f"{name}: no such experiment{nearest(name, experiment_names())}; `bnlab list` shows all")
     import yaml
 
-    content = yaml.safe_load(config_files("experiment")[name].read_text())
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C, where PyYAML was built with it
+    content = yaml.load(config_files("experiment")[name].read_text(), loader)
     settings = {key: _setting(key, value) for key, value in content["settings"].items()}
     return Card(name, content["question"], content["source"], tuple(content["claims"]), settings)
 
@@ -103,6 +104,7 @@ def _parser():
     return OverridesParser.create()
 
 
+@functools.cache  # plans say most of their words many times
 def _axis(word: str) -> Axis:
     from hydra.core.override_parser.types import IntervalSweep, OverrideType
     from hydra.errors import HydraException

@@ -144,22 +144,32 @@ def test_of_too_many_runs_the_two_ends_are_shown(capsys, monkeypatch):
     assert whole.count("  new  ") == 29 and "shown are" not in whole
 
 
-@pytest.mark.parametrize(
-    ("words", "limit"),
-    [(["--help"], 0.6), (["list"], 0.6), (["status"], 0.6), (["run", "ics_vgg", "--dry-run"], 1.0)],
-    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
-)
-def test_quick_commands_are_quick(words, limit, results):
-    """In processor time, the best of at most three: a busy machine must not decide this."""
-    results.mkdir()
+def processor_seconds(*words: str) -> float:
+    """Of the quickest of three processes that run python with these words."""
 
-    def seconds() -> float:
+    def once() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "bnlab", *words], cwd=CHECKOUT, check=True, capture_output=True)
+        subprocess.run([sys.executable, *words], cwd=CHECKOUT, check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert any(seconds() < limit for _ in range(3))
+    return min(once() for _ in range(3))
+
+
+@pytest.fixture(scope="module")
+def import_of_hydra() -> float:
+    return processor_seconds("-c", "import hydra.core.override_parser.overrides_parser")
+
+
+@pytest.mark.parametrize(
+    ("words", "limit"),
+    [(["--help"], 1), (["list"], 4), (["status"], 4), (["run", "ics_vgg", "--dry-run"], 10)],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
+)
+def test_quick_commands_are_quick(words, limit, import_of_hydra, results):
+    """In units of what Hydra's import takes, 0.15 s or so: how fast the machine is today must not decide this."""
+    results.mkdir()
+    assert processor_seconds("-m", "bnlab", *words) < limit * import_of_hydra
 
 
 def test_a_reader_that_leaves_early_is_no_error():
