@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnlab import paths
@@ -98,12 +95,14 @@ def judge_claims(
     """
     from bnlab.claim_report import best_rows, claim_rows, claims_markdown
     from bnlab.experiment import load
+    from bnlab.store import write_changed
 
     judged: list[dict] = []
     for target, runs in loaded(targets, source):
         rows = claim_rows(load(target.experiment).claims, runs)
-        _write(paths.claims_json(target.directory), json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
-        _write(paths.claims_markdown(target.directory), claims_markdown(rows))
+        text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+        write_changed(paths.claims_json(target.directory), text.encode())
+        write_changed(paths.claims_markdown(target.directory), claims_markdown(rows).encode())
         judged += rows
     shown = [row for row in (judged if everything else best_rows(judged)) if chosen(row)]
     if as_json:
@@ -155,21 +154,6 @@ def _warn_of_fuller_pack(target: Target, runs: Runs, planned: Sequence[PlannedRu
 
 def basis(runs: Runs) -> str:
     return f"{runs.n} of {runs.planned} planned runs, from {'the pack' if runs.source == 'pack' else 'run directories'}"
-
-
-def _write(path: Path, text: str) -> None:
-    """Nothing is written where nothing changed, so that a read-only copy of the results can be read.
-
-    The time of the file says all the same that this was made from the runs of now.
-    """
-    from bnlab.store import write_aside
-
-    content = text.encode()
-    if not path.is_file() or path.read_bytes() != content:
-        write_aside(path, content)
-    else:
-        with contextlib.suppress(OSError):
-            os.utime(path)
 
 
 def _claims_lines(rows: Sequence[dict]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bnlab.plots.names import DATA_NAMES, MODEL_NAMES
 from bnlab.plots.style import paper_style
-from bnlab.store import make_folder, write_aside
+from bnlab.store import make_folder, write_changed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,16 +36,12 @@ class Drawing:
 
 
 def save(drawing: Drawing, folder: Path, name: str, kinds: Sequence[str] = KINDS) -> list[Path]:
-    """Write `name`.pdf, .png, .svg and .csv into `folder`, each aside and renamed. Errors: EnvironmentFault.
-
-    A file that has these bytes already is left alone, so that a read-only copy of the results can be drawn again.
-    """
+    """Write `name`.pdf, .png, .svg and .csv into `folder`, each aside and renamed. Errors: EnvironmentFault."""
     make_folder(folder)
     settle(drawing.figure)
     files = {folder / f"{name}.{kind}": _content(drawing, kind) for kind in kinds}
     for path, content in files.items():
-        if not path.is_file() or path.read_bytes() != content:
-            write_aside(path, content)
+        write_changed(path, content)
     return list(files)
 
 

@@ -1,6 +1,6 @@
 """The only code that knows the format of a results folder: the write side and the read side meet here."""
 
-from bnlab.store.files import make_folder, remove, rename, write_aside, write_json
+from bnlab.store.files import make_folder, remove, rename, write_aside, write_changed, write_json
 from bnlab.store.kept import drop_kept, keep
 from bnlab.store.listing import RunListing
 from bnlab.store.measurements import Histograms, RunSeries, Tail, read_finished, read_pack
@@ -60,6 +60,7 @@ __all__ = [
     "scale_counts",
     "unpack",
     "write_aside",
+    "write_changed",
     "write_json",
     "write_pack",
     "write_status",

@@ -34,6 +34,18 @@ def write_aside(path: Path, content: bytes) -> None:
         raise disk_fault(error, path) from error
 
 
+def write_changed(path: Path, content: bytes) -> None:
+    """Write aside unless the file has these bytes, so that results in a read-only folder can be computed again.
+
+    The time of the file says all the same that they were made from the runs of now. Errors: EnvironmentFault.
+    """
+    if not path.is_file() or path.read_bytes() != content:
+        write_aside(path, content)
+    else:
+        with contextlib.suppress(OSError):
+            os.utime(path)
+
+
 def remove_asides(path: Path) -> None:
     """Delete what writes of this file left behind when their process was killed; only for the file's one writer."""
     for aside in path.parent.glob(f".{path.name}.*{ASIDE}"):
