@@ -91,3 +91,7 @@ def kept_run(run: Path) -> Path:
 
 def run_log(run: Path) -> Path:
     return run / "run.log"
+
+
+# What a finished run is read from; the log and the checkpoint are beside it.
+OF_A_RUN = (config_json, status_json, metrics_jsonl, digests_jsonl, metrics_parquet, distributions_parquet)

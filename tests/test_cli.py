@@ -157,19 +157,20 @@ def processor_seconds(*words: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def import_of_hydra() -> float:
-    return processor_seconds("-c", "import hydra.core.override_parser.overrides_parser")
+def slowness() -> float:
+    """How much slower this machine is now than one that imports Hydra in 0.2 s; at least 1."""
+    return max(1.0, processor_seconds("-c", "import hydra.core.override_parser.overrides_parser") / 0.2)
 
 
 @pytest.mark.parametrize(
     ("words", "limit"),
-    [(["--help"], 1), (["list"], 4), (["status"], 4), (["run", "ics_vgg", "--dry-run"], 10)],
+    [(["--help"], 0.6), (["list"], 0.6), (["status"], 0.6), (["run", "ics_vgg", "--dry-run"], 1.0)],
     ids=lambda x: " ".join(x) if isinstance(x, list) else "",
 )
-def test_quick_commands_are_quick(words, limit, import_of_hydra, results):
-    """In units of what Hydra's import takes, 0.15 s or so: how fast the machine is today must not decide this."""
+def test_quick_commands_are_quick(words, limit, slowness, results):
+    """In processor time, and in that of a quick machine: a busy or a slow one must not decide this."""
     results.mkdir()
-    assert processor_seconds("-m", "bnlab", *words) < limit * import_of_hydra
+    assert processor_seconds("-m", "bnlab", *words) < limit * slowness
 
 
 def test_a_reader_that_leaves_early_is_no_error():

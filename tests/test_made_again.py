@@ -13,7 +13,7 @@ from test_store import PLAN, _finish, _same, setting  # noqa: F401 (a fixture)
 
 from bnlab import paths, store
 from bnlab.config import run_id
-from bnlab.store.kept import FILES, _link
+from bnlab.store.kept import _link
 from bnlab.sweeping.plan import PlannedRun
 
 CONFIG = tiny(experiment="x")
@@ -111,6 +111,6 @@ def test_a_death_or_a_refusal_at_any_storage_call_loses_nothing(kind, tmp_path):
         assert faulty.killed or faulty.injected, (n, calls[n - 1])
         assert rows(setting).n == 1, (n, calls[n - 1])
         whole = run if store.finished(run) else paths.kept_run(run)
-        assert digest(whole) == bits and all(file(whole).exists() for file in FILES), (n, calls[n - 1])
+        assert digest(whole) == bits and all(file(whole).exists() for file in paths.OF_A_RUN), (n, calls[n - 1])
         assert attempt(CONFIG, run).state == "done" and digest(run) == bits
     assert len(chosen) >= 8

@@ -9,15 +9,6 @@ from pathlib import Path
 from bnlab import paths
 from bnlab.store.files import ASIDE, disk_fault, sync_folder, write_aside
 
-FILES = (
-    paths.config_json,
-    paths.status_json,
-    paths.metrics_jsonl,
-    paths.digests_jsonl,
-    paths.metrics_parquet,
-    paths.distributions_parquet,
-)
-
 
 def keep(run: Path) -> None:
     """Put the files of a finished run aside as well, all of them or none, before they are removed here.
@@ -30,7 +21,7 @@ def keep(run: Path) -> None:
     try:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
-        for file in FILES:
+        for file in paths.OF_A_RUN:
             if file(run).exists():
                 _link(file(run), file(aside))
         sync_folder(aside)

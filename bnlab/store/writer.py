@@ -15,15 +15,7 @@ from bnlab.errors import BnlabError, IntegrityError
 from bnlab.store.files import disk_fault, make_folder, remove_asides, write_aside, write_json
 from bnlab.store.records import Value, digest_line, lines_before, read_lines, to_line, write_columns
 
-WRITTEN_ASIDE = (
-    paths.config_json,
-    paths.status_json,
-    paths.metrics_jsonl,
-    paths.digests_jsonl,
-    paths.metrics_parquet,
-    paths.distributions_parquet,
-    paths.checkpoint,
-)
+WRITTEN_ASIDE = (*paths.OF_A_RUN, paths.checkpoint)
 
 
 def create_run(run: Path, config: RunConfig, run_id: str, overrides: dict) -> None:
